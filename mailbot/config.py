@@ -1,0 +1,429 @@
+"""Settings from the command line, the environment, systemd credentials and one TOML file; all problems at once.
+
+Owns where a setting comes from and whether it makes sense by itself. Must never print a secret, and never change
+anything: a wrong configuration is listed in full and nothing is started.
+
+Order (contract): command line, environment (`MAILBOT_IMAP__PASSWORD`, and `..._FILE`), `$CREDENTIALS_DIRECTORY`,
+the file, the default.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from datetime import date, time
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, cast, get_type_hints
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from mailbot.errors import OwnerMustFix, Refused
+
+Security = Literal["tls", "starttls", "none"]
+DEFAULT_FILES = (Path("/etc/mailbot/mailbot.toml"), Path("mailbot.toml"))
+SECRETS = ("password",)
+ADDRESS = re.compile(r"[^@\s<>,;\"()]{1,64}@[^@\s<>,;\"()]{1,255}")
+PREFIX = re.compile(r"[A-Z0-9]{1,8}")
+COMMAND_TIMEOUT = 30  # seconds: a password manager may have to be unlocked, but a start must not hang
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """Who promises, and to whom the notices go."""
+
+    name: str = ""
+    address: str = ""
+    aliases: tuple[str, ...] = ()
+    owner: str = ""
+    timezone: str = "Europe/Amsterdam"
+    complaint_url: str = "https://autoriteitpersoonsgegevens.nl/"
+    prefix: str = "KN"  # of the case numbers: KN-2026-0001
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Every address that is ours, in lower case: never a person to write to."""
+        return frozenset(a.lower() for a in (self.address, *self.aliases, self.owner) if a)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The keys `[imap]` and `[smtp]` share. `token` gives a fresh XOAUTH2 token for each connection."""
+
+    host: str = ""
+    port: int = 0
+    security: Security = "tls"
+    username: str = ""
+    password: str = field(default="", repr=False)
+    password_file: str = ""
+    password_command: tuple[str, ...] | str = ""
+    token_command: tuple[str, ...] | str = ""
+    ca_file: str = ""
+
+    @property
+    def token(self) -> Callable[[], str] | None:
+        """A source of access tokens, when one is configured."""
+        return partial(_run, _words(self.token_command)) if self.token_command else None
+
+
+@dataclass(frozen=True, slots=True)
+class Imap(Server):
+    """The mailbox that is watched."""
+
+    port: int = 993
+    inbox: str = "INBOX"
+    clients: str = "Klanten"
+    sent: str = ""
+    review: str = ""  # moving a message into or out of this folder corrects a verdict
+    history_from: date | None = None  # first start: older mail is registered from this date; None: from now
+    authserv_id: str = ""  # whose Authentication-Results may be believed (RFC 8601); empty: nobody's
+    poll_seconds: int = 240  # a scan without any hint from the server
+
+
+@dataclass(frozen=True, slots=True)
+class Smtp(Server):
+    """The server that takes our letters."""
+
+    port: int = 465
+    empty_envelope_sender: bool = False  # true hides bounces of our letters; some servers refuse it
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterSettings:
+    """Where the register lies."""
+
+    directory: str = "/var/lib/mailbot"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """When a copy of an identity document may be asked for (GDPR 12(6); promises, section 3)."""
+
+    policy: Literal["on_doubt", "always"] = "on_doubt"
+    suspend: bool = False  # true: the legal limit waits for the check; the promise never does
+
+
+@dataclass(frozen=True, slots=True)
+class FilingSettings:
+    """What happens to mail that is no request."""
+
+    ordinary: Literal["leave", "when_answered", "at_once"] = "leave"
+
+
+@dataclass(frozen=True, slots=True)
+class LettersSettings:
+    """Letters to persons."""
+
+    hold: bool = False
+    languages: tuple[str, ...] = ("nl", "en")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerSettings:
+    """When the owner hears from us."""
+
+    digest: str = "08:30"
+
+    @property
+    def digest_time(self) -> time:
+        """Local time of day of the digest."""
+        return time.fromisoformat(self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Folders whose files replace the shipped rules and templates, file by file."""
+
+    rules: str = ""
+    templates: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration. Sections and keys are those of the contract."""
+
+    organisation: Organisation = field(default_factory=Organisation)
+    imap: Imap = field(default_factory=Imap)
+    smtp: Smtp = field(default_factory=Smtp)
+    register: RegisterSettings = field(default_factory=RegisterSettings)
+    identity: Identity = field(default_factory=Identity)
+    filing: FilingSettings = field(default_factory=FilingSettings)
+    letters: LettersSettings = field(default_factory=LettersSettings)
+    owner: OwnerSettings = field(default_factory=OwnerSettings)
+    overrides: Overrides = field(default_factory=Overrides)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone all terms and moments are told in."""
+        return ZoneInfo(self.organisation.timezone)
+
+
+def locate(explicit: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file to read: the one named, else `$MAILBOT_CONFIG`, else the first default that exists."""
+    named = explicit or environ.get("MAILBOT_CONFIG")
+    if named:
+        return Path(named)
+    return next((path for path in DEFAULT_FILES if path.exists()), None)
+
+
+def load(explicit: str | None = None, environ: Mapping[str, str] | None = None, *, secrets: bool = True) -> Settings:
+    """Return the settings, or raise OwnerMustFix with every problem found.
+
+    `secrets=False` leaves passwords unresolved: enough for commands that open no connection.
+    """
+    environ = os.environ if environ is None else environ
+    path = locate(explicit, environ)
+    if path is None:
+        places = ", ".join(map(str, DEFAULT_FILES))
+        raise OwnerMustFix(
+            f"no configuration found ({places}): write one with `mailbot init`, or name it with --config"
+        )
+    return resolve(_read(path), environ, where=str(path), secrets=secrets)
+
+
+def resolve(table: dict[str, object], environ: Mapping[str, str], *, where: str, secrets: bool = True) -> Settings:
+    """Return the settings a parsed TOML `table` and the environment make together; raise with all problems."""
+    problems: list[str] = []
+    settings: Settings = _section(Settings, _with_environment(table, environ), where, "", problems)
+    if secrets:
+        for name in ("imap", "smtp"):
+            server = _with_secret(getattr(settings, name), name, environ, problems)
+            settings = replace(settings, **{name: server})
+    problems += _nonsense(settings, where)
+    if problems:
+        raise OwnerMustFix(problems)
+    return settings
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OwnerMustFix(f"{path}: cannot be read ({error.strerror}): name another file with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OwnerMustFix(f"{path}: is not valid TOML ({error}): mend that line") from error
+
+
+def _with_environment(table: dict[str, object], environ: Mapping[str, str]) -> dict[str, object]:
+    """`MAILBOT_IMAP__HOST=x` stands above `[imap] host`. Secrets are looked up later, with their `_FILE` form."""
+    merged: dict[str, object] = {name: dict(part) if isinstance(part, dict) else part for name, part in table.items()}
+    for variable, text in environ.items():
+        section, _, key = variable.removeprefix("MAILBOT_").lower().partition("__")
+        if not variable.startswith("MAILBOT_") or not key or key.removesuffix("_file") in SECRETS:
+            continue
+        part = merged.setdefault(section, {})
+        if isinstance(part, dict):
+            part[key] = _typed(section, key, text)
+    return merged
+
+
+def _typed(section: str, key: str, text: str) -> object:
+    """The environment knows only text: numbers, booleans and lists are read as TOML where the key wants one."""
+    kinds = get_type_hints(Settings)
+    wanted = get_type_hints(kinds[section]).get(key, str) if section in kinds else str
+    if wanted is str or getattr(wanted, "__origin__", None) is Literal:
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _section(kind: type[Any], table: object, where: str, path: str, problems: list[str]) -> Any:  # noqa: ANN401 - one walk for every section
+    """Return `kind` filled from `table`; each key that is unknown or does not fit becomes a problem."""
+    if not isinstance(table, dict):
+        problems.append(f"{where}: [{path}] must be a section with keys")
+        return kind()
+    hints = get_type_hints(kind)
+    known = {item.name for item in fields(kind)}
+    values: dict[str, object] = {}
+    for key, value in table.items():
+        name = f"{path}.{key}" if path else key
+        if key not in known:
+            problems.append(f"{where}: {name} is not a setting: remove it, or look for a typing error")
+        elif is_dataclass(hints[key]):
+            values[key] = _section(cast("type[Any]", hints[key]), value, where, name, problems)
+        else:
+            try:
+                values[key] = msgspec.convert(value, hints[key])
+            except msgspec.ValidationError as error:
+                problems.append(f"{where}: {name}: {str(error)[0].lower()}{str(error)[1:]}")
+    return kind(**values)
+
+
+def _with_secret(server: Any, name: str, environ: Mapping[str, str], problems: list[str]) -> Any:  # noqa: ANN401 - Imap or Smtp, the same comes back
+    """Return the server with its password, from the first place that has one."""
+    if server.token_command:
+        return server
+    try:
+        return replace(server, password=_password(server, name, environ))
+    except OwnerMustFix as error:
+        problems.extend(f"{name}.password: {problem}" for problem in error.problems)
+        return server
+
+
+def _password(server: Server, name: str, environ: Mapping[str, str]) -> str:
+    variable = f"MAILBOT_{name.upper()}__PASSWORD"
+    credential = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / f"{name}.password"
+    if variable in environ:
+        password = environ[variable]
+    elif f"{variable}_FILE" in environ:
+        password = _secret_file(Path(environ[f"{variable}_FILE"]))
+    elif credential.exists():
+        password = credential.read_text(encoding="utf-8").rstrip("\r\n")
+    elif server.password_file:
+        password = _secret_file(Path(server.password_file))
+    elif server.password_command:
+        password = _run(_words(server.password_command))
+    else:
+        password = server.password
+    return password
+
+
+def _secret_file(path: Path) -> str:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise OwnerMustFix(f"{path} can be read by others: chmod 600 it")
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise OwnerMustFix(f"{path} cannot be read ({error.strerror})") from error
+
+
+def _words(command: tuple[str, ...] | str) -> tuple[str, ...]:
+    return tuple(shlex.split(command)) if isinstance(command, str) else command
+
+
+def _run(words: tuple[str, ...]) -> str:
+    """Return the first line the command prints. Its output is a secret and is never part of an error."""
+    try:
+        done = subprocess.run(  # noqa: S603 - the administrator's own command, without a shell
+            words, capture_output=True, check=True, timeout=COMMAND_TIMEOUT, text=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        kind = type(error).__name__
+        raise OwnerMustFix(f"the command `{words[0]}` gave no secret ({kind}): run it by hand to see why") from None
+    return done.stdout.splitlines()[0] if done.stdout else ""
+
+
+def _nonsense(settings: Settings, where: str) -> Iterator[str]:
+    """Values that fit their type and still cannot be meant."""
+    organisation = settings.organisation
+    for key in ("name", "address", "owner"):
+        if not getattr(organisation, key):
+            yield f"{where}: organisation.{key} is missing"
+    for key in ("address", "owner"):
+        value = getattr(organisation, key)
+        if value and not ADDRESS.fullmatch(value):
+            yield f"{where}: organisation.{key} is not one mail address"
+    if organisation.owner and organisation.owner.lower() in {
+        a.lower() for a in (organisation.address, *organisation.aliases)
+    }:
+        yield f"{where}: organisation.owner is the watched address itself: notices would come back as mail to handle"
+    if not PREFIX.fullmatch(organisation.prefix):
+        yield f"{where}: organisation.prefix must be 1 to 8 capital letters or digits"
+    try:
+        ZoneInfo(organisation.timezone)
+    except (KeyError, ValueError, OSError):
+        yield f"{where}: organisation.timezone is not a known time zone (example: Europe/Amsterdam)"
+    try:
+        time.fromisoformat(settings.owner.digest)
+    except ValueError:
+        yield f"{where}: owner.digest must be a time of day such as 08:30"
+    for name in ("imap", "smtp"):
+        yield from _server_nonsense(getattr(settings, name), f"{where}: {name}")
+
+
+def _server_nonsense(server: Server, name: str) -> Iterator[str]:
+    if not server.host:
+        yield f"{name}.host is missing"
+    if not 0 < server.port < 65536:  # noqa: PLR2004 - the port numbers there are
+        yield f"{name}.port must be 1 to 65535"
+    if server.security == "none" and server.host and not _is_loopback(server.host):
+        yield f'{name}.security = "none" is only for loopback: use tls or starttls'
+    if server.ca_file and not Path(server.ca_file).is_file():
+        yield f"{name}.ca_file does not exist"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+EXAMPLE = """\
+# mailbot's configuration. Every key is shown with its default; remove the # to change it.
+# After a change: mailbot check
+
+[organisation]
+name = "KosterNET"
+address = "info@kosternet.nl"        # the mailbox's own address
+# aliases = ["privacy@kosternet.nl"] # other addresses that arrive in it
+owner = "geert@kosternet.nl"         # where notices and the digest go; not the watched address
+# timezone = "Europe/Amsterdam"
+# complaint_url = "https://autoriteitpersoonsgegevens.nl/"
+# prefix = "KN"                      # of the case numbers
+
+[imap]
+host = "imap.example.nl"
+# port = 993
+# security = "tls"                   # tls | starttls | none (none: loopback only)
+username = "info@kosternet.nl"
+password_file = "/etc/mailbot/imap.password"   # chmod 600; or password_command, token_command (XOAUTH2), a credential
+# ca_file = ""                       # an extra certificate authority
+# inbox = "INBOX"
+# clients = "Klanten"                # parent of the client folders
+# sent = ""                          # found by itself when empty
+# review = ""                        # a folder: mail the owner moves into it is asked about again
+# history_from = 2026-01-01          # first start: register older mail from this date, without acknowledging it
+# authserv_id = ""                   # the name your server puts in Authentication-Results
+# poll_seconds = 240                 # look at the mailbox this often, also when the server says nothing
+
+[smtp]
+host = "smtp.example.nl"
+# port = 465
+# security = "tls"
+username = "info@kosternet.nl"
+password_file = "/etc/mailbot/smtp.password"
+# empty_envelope_sender = false      # true hides bounces of our letters
+
+[register]
+# directory = "/var/lib/mailbot"
+
+[identity]
+# policy = "on_doubt"                # on_doubt | always
+# suspend = false                    # true: the legal limit waits for the check, the promise does not
+
+[filing]
+# ordinary = "leave"                 # leave | when_answered | at_once: mail that is no request
+
+[letters]
+# hold = false                       # true: letters wait for the owner's word
+# languages = ["nl", "en"]
+
+[owner]
+# digest = "08:30"                   # on working days when there is something, on Monday always
+
+[overrides]
+# rules = ""                         # a folder whose files replace the shipped rules, file by file
+# templates = ""                     # the same for the letters
+"""
+
+
+def write_example(path: Path) -> None:
+    """Write the commented configuration, readable by its owner only; refuse to touch a file that exists."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise Refused(f"{path} exists already and was left as it is: name another file") from error
+    except OSError as error:
+        raise OwnerMustFix(f"{path}: cannot be written ({error.strerror})") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(EXAMPLE)
