@@ -23,6 +23,7 @@ class OpenCase:
     sub_kinds: tuple[str, ...] = ()
     behalf: str | None = None
     backlog: bool = False
+    review: bool = False  # the owner has yet to say whether it is a request at all
 
 
 @dataclass(frozen=True, slots=True)

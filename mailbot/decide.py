@@ -1,0 +1,418 @@
+"""Message + Verdict + what is known + now -> Plan: what to do about one message, and why.
+
+Owns every decision about an incoming message: which case it belongs to, whether a letter may go and to whom.
+Must never decide about a person (grant, refuse, hand out, delete): that is the owner's. Pure: what it needs is passed
+in, what it wants is returned.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from mailbot.case import Case
+from mailbot.classify import Decision, Verdict
+from mailbot.client import ClientRecord, QueuedLetter
+from mailbot.deadlines import Terms, terms
+from mailbot.message import Message
+from mailbot.plan import (
+    Action,
+    Facts,
+    FileUnder,
+    NotifyOwner,
+    OpenCase,
+    Plan,
+    RecordEvent,
+    Remember,
+    SendLetter,
+    StopLetters,
+)
+
+NOBODY = "@nobody.invalid"  # RFC 2606: an address that can never be written to stands for a sender we do not know
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the rules say about one kind of request. `identity` is `never` or `policy` (promises, section 3)."""
+
+    name: str
+    identity: str = "policy"
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many letters may go out. Beyond a cap a letter waits for the owner; beyond `flood` all letters stop."""
+
+    address_day: int = 3
+    domain_day: int = 20
+    overall_hour: int = 60
+    flood_hour: int = 100
+    shared_domains: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the configuration and the rules say, as far as deciding needs it."""
+
+    addresses: frozenset[str]
+    address: str
+    prefix: str = "KN"
+    languages: tuple[str, ...] = ("nl", "en")
+    identity: str = "on_doubt"
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    caps: Caps = field(default_factory=Caps)
+    no_reply: tuple[str, ...] = ()  # local-part patterns that belong to no person
+    ordinary: str = "leave"
+    hold: bool = False
+    authserv_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message's place in the mailbox. `received` is aware and never later than our own clock (I38)."""
+
+    uidvalidity: int
+    uid: int
+    received: datetime
+    backlog: bool = False  # older than mailbot itself: registered, never acknowledged
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How many letters to persons have gone out or are about to."""
+
+    address_day: int = 0
+    domain_day: int = 0
+    overall_hour: int = 0
+    requests_hour: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the register knows that bears on this message."""
+
+    next_number: str
+    copies: int = 0  # how often these very bytes were handled before
+    client: ClientRecord | None = None  # whose address the verdict's sender has
+    thread: tuple[ClientRecord, Case] | None = None  # the case this message answers to, by thread or number
+    letter: QueuedLetter | None = None  # the letter of ours that a bounce is about
+    sent: Sent = field(default_factory=Sent)
+    stopped: str | None = None  # why no letter to a person leaves at the moment
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Everything about one message that a decision rests on."""
+
+    message: Message
+    verdict: Verdict
+    delivery: Delivery
+    known: Known
+    policy: Policy
+
+    @property
+    def person(self) -> str:
+        """The address the record is kept under; one that cannot exist when there is no safe sender (P10)."""
+        sender = self.verdict.sender
+        return sender.address if sender else self.message.digest[:16] + NOBODY
+
+    @property
+    def language(self) -> str:
+        """The language letters are written in: the mail's own where we have it, else the last one we have."""
+        languages = self.policy.languages
+        return self.verdict.language if self.verdict.language in languages else languages[-1]
+
+
+def decide(message: Message, verdict: Verdict, delivery: Delivery, known: Known, policy: Policy) -> Plan:
+    """Return the plan for one message. Every path ends in a Plan with its reason; nothing is ever raised."""
+    arrival = Arrival(message, verdict, delivery, known, policy)
+    if known.copies:
+        return _again(arrival)
+    if verdict.automatic == "bounce" and known.letter is not None:
+        return _bounced(arrival, known.letter)
+    if verdict.sender is not None and verdict.sender.address.lower() in policy.addresses:
+        return _own(arrival)
+    if known.thread is not None and _belongs(arrival, known.thread[1]):
+        return _joined(arrival, *known.thread)
+    match verdict.decision:
+        case Decision.REQUEST:
+            return _requested(arrival)
+        case Decision.REVIEW:
+            return _doubtful(arrival)
+        case Decision.OTHER:
+            return _ordinary(arrival)
+
+
+def _again(arrival: Arrival) -> Plan:
+    """The same bytes again: an alias and a list, or a copy after a crash (M22). Filed once more, then left alone."""
+    if arrival.known.copies > 1:
+        return Plan("these very bytes were handled twice before: left where the owner put them")
+    actions: tuple[Action, ...] = (Remember("duplicate"), FileUnder(arrival.person))
+    return Plan("the same message was handled before: no second case, no second letter", actions, arrival.person)
+
+
+def _own(arrival: Arrival) -> Plan:
+    """Our own or the owner's mail is never a person's request; what the owner passes on, he is asked about (M15)."""
+    if arrival.verdict.decision is Decision.OTHER or arrival.message.headers.get("x-mailbot"):
+        return Plan("mail from one of our own addresses is no request")
+    return Plan(
+        "the owner passed on what looks like a request: he is asked whose it is",
+        (_notice(arrival, "notice_review", None, "doorgestuurd vanaf een eigen adres"), Remember("review")),
+        arrival.person,
+    )
+
+
+def _bounced(arrival: Arrival, letter: QueuedLetter) -> Plan:
+    """A letter of ours came back: tied to its case, told to the owner, never answered (S15)."""
+    actions: list[Action] = [Remember("bounce", letter.case)]
+    if letter.case and letter.audience == "person":
+        actions.append(RecordEvent(letter.case, "bounced", "the letter came back", {"letter": letter.letter}))
+        facts = {"letter": letter.letter, "address": letter.to, "reason": arrival.message.subject}
+        actions.append(NotifyOwner("notice_bounce", f"bounce {letter.message_id}", facts, letter.case))
+    return Plan("a delivery report about one of our own letters", tuple(actions), letter.to)
+
+
+def _belongs(arrival: Arrival, case: Case) -> bool:
+    """A closed case takes replies but no new requests: those open a case of their own."""
+    return case.state != "closed" or arrival.verdict.decision is Decision.OTHER
+
+
+def _joined(arrival: Arrival, client: ClientRecord, case: Case) -> Plan:
+    """A reply or reminder joins its case: no second case, no second letter, no new term (M21)."""
+    verdict = arrival.verdict
+    if verdict.automatic:
+        actions: tuple[Action, ...] = (Remember("automatic", case.number), FileUnder(client.address))
+        return Plan(f"automatic answer ({verdict.automatic}) within {case.number}", actions, client.address)
+    elsewhere = verdict.sender is None or verdict.sender.address != client.address
+    fresh = tuple(kind for kind in verdict.kinds if kind not in case.kinds)
+    facts = {"kinds": fresh, "elsewhere": elsewhere, "attachments": len(arrival.message.attachments)}
+    role, notice, event = "reply", "notice_reply", "joined"
+    if verdict.reminder:
+        role, notice, event = "reminder", "notice_reminder", "reminded"
+    if verdict.withdrawn:
+        role, notice = "reply", "notice_withdrawn"
+    why = f"{'from another address' if elsewhere else 'from the same address'}, by thread or case number"
+    planned: list[Action] = [Remember(role, case.number), RecordEvent(case.number, event, why, facts)]
+    if case.identity == "asked" and arrival.message.attachments:
+        planned.append(RecordEvent(case.number, "identity_received", "the reply carries an attachment"))
+    planned += [_notice(arrival, notice, case), FileUnder(client.address)]
+    return Plan(f"belongs to {case.number}: no second case and no second letter", tuple(planned), client.address)
+
+
+def _requested(arrival: Arrival) -> Plan:
+    """A request: joins the open case it repeats, else opens one and is acknowledged if that is allowed."""
+    repeated = _repeats(arrival)
+    if repeated is not None and arrival.known.client is not None:
+        return _joined(arrival, arrival.known.client, repeated)
+    number, delivery = arrival.known.next_number, arrival.delivery
+    actions: list[Action] = [_opening(arrival), Remember("request", number)]
+    urgent = [name for name in arrival.verdict.kinds if name in arrival.policy.kinds and arrival.policy.kinds[name].urgent]
+    no_letter = _no_letter(arrival)
+    if no_letter:
+        actions.append(RecordEvent(number, "acknowledgement_held", no_letter))
+    else:
+        actions.append(_acknowledgement(arrival))
+    if urgent:
+        actions.append(_notice(arrival, "notice_request", None, number=number))
+    elif no_letter and not delivery.backlog:
+        actions.append(_notice(arrival, "notice_unanswered", None, no_letter, number=number))
+    if arrival.known.sent.requests_hour >= arrival.policy.caps.flood_hour and not arrival.known.stopped:
+        actions.append(StopLetters("flood"))
+    actions.append(FileUnder(arrival.person))
+    reason = f"asks for {', '.join(arrival.verdict.kinds)}: {no_letter or 'acknowledged'}"
+    return Plan(reason, tuple(actions), arrival.person)
+
+
+def _repeats(arrival: Arrival) -> Case | None:
+    """The open case of this client that already holds everything asked here; the latest if there are several."""
+    client = arrival.known.client
+    if client is None:
+        return None
+    asked = set(arrival.verdict.kinds)
+    still_open = [case for case in client.cases if case.is_open and (arrival.verdict.reminder or asked <= set(case.kinds))]
+    return still_open[-1] if still_open else None
+
+
+def _doubtful(arrival: Arrival) -> Plan:
+    """It may be a request: the term runs, the owner is asked, nothing is sent and the message stays where he reads it."""
+    repeated = _repeats(arrival) if arrival.verdict.reminder or arrival.verdict.withdrawn else None
+    if repeated is not None and arrival.known.client is not None:
+        return _joined(arrival, arrival.known.client, repeated)
+    number = arrival.known.next_number
+    actions: tuple[Action, ...] = (
+        _opening(arrival),
+        Remember("review", number),
+        _notice(arrival, "notice_review", None, _doubt(arrival), number=number),
+    )
+    if arrival.delivery.backlog:
+        actions = actions[:2]
+    return Plan(f"may be a request: the owner is asked ({arrival.verdict.reason})", actions, arrival.person)
+
+
+def _ordinary(arrival: Arrival) -> Plan:
+    """No request: left alone, or filed when the configuration says so."""
+    if arrival.policy.ordinary != "at_once" or arrival.verdict.automatic or arrival.verdict.sender is None:
+        return Plan(f"no request: left alone ({arrival.verdict.reason})")
+    actions: tuple[Action, ...] = (Remember("ordinary"), FileUnder(arrival.person))
+    return Plan(f"no request: filed, as configured ({arrival.verdict.reason})", actions, arrival.person)
+
+
+def _opening(arrival: Arrival) -> OpenCase:
+    verdict, delivery = arrival.verdict, arrival.delivery
+    return OpenCase(
+        number=arrival.known.next_number,
+        kinds=verdict.kinds,
+        received=delivery.received,
+        channel="form" if verdict.from_form else "mail",
+        language=arrival.language,
+        sub_kinds=verdict.sub_kinds,
+        behalf=verdict.behalf,
+        backlog=delivery.backlog,
+        review=verdict.decision is Decision.REVIEW,
+    )
+
+
+def _acknowledgement(arrival: Arrival) -> SendLetter:
+    message, number = arrival.message, arrival.known.next_number
+    checked = identity_needed(arrival.verdict.kinds, arrival.policy, arrival.known.client, message, arrival.verdict)
+    thread = (*message.references[-20:], message.message_id) if message.message_id else message.references[-20:]
+    return SendLetter(
+        letter="identity" if checked else "acknowledgement",
+        to=arrival.person,
+        language=arrival.language,
+        case=number,
+        facts=acknowledgement_facts(number, arrival.verdict, terms(arrival.delivery.received)),
+        in_reply_to=message.message_id,
+        references=thread,
+        hold=_hold(arrival),
+    )
+
+
+def acknowledgement_facts(number: str, verdict: Verdict, dates: Terms) -> Facts:
+    """Return what the acknowledgement may say: our number, kinds and dates. No word of the incoming mail (M9)."""
+    return {
+        "number": number,
+        "kinds": list(verdict.kinds),
+        "sub_kinds": list(verdict.sub_kinds),
+        "received": dates.received.isoformat(),
+        "promise": dates.promise.isoformat(),
+        "behalf": verdict.behalf or "",
+        "from_form": verdict.from_form,
+    }
+
+
+def identity_needed(
+    kinds: Iterable[str], policy: Policy, client: ClientRecord | None, message: Message, verdict: Verdict
+) -> bool:
+    """Tell whether the letter explains identification (GDPR 12(6); EDPB 01/2022, 73-79; promises section 3)."""
+    if all(policy.kinds[name].identity == "never" for name in kinds if name in policy.kinds):
+        return False
+    if policy.identity == "always":
+        return True
+    known = client is not None and client.on_file and not verdict.from_form
+    return not (known and not sender_contradicted(message, policy.authserv_id))
+
+
+def sender_contradicted(message: Message, authserv_id: str) -> bool:
+    """Tell whether our own server said that the From address failed its check (RFC 8601, section 5: trust only ours).
+
+    Only the topmost field with our server's name counts; without a configured name nobody is believed.
+    """
+    if not authserv_id:
+        return False
+    for value in message.headers.get("authentication-results", ()):
+        name, _, results = value.partition(";")
+        if name.split()[:1] == [authserv_id]:
+            return "dmarc=fail" in results.replace(" ", "").lower()
+    return False
+
+
+def _no_letter(arrival: Arrival) -> str | None:
+    """Why this request gets no letter by itself, or None: RFC 3834 section 2, RFC 5230 section 4.5-4.6 and stricter."""
+    if arrival.delivery.backlog:
+        return "it is older than mailbot: history is never acknowledged"
+    return reply_refusal(arrival.message, arrival.verdict, arrival.policy)
+
+
+def reply_refusal(message: Message, verdict: Verdict, policy: Policy) -> str | None:
+    """Return why no automatic letter may answer this message, or None when one may."""
+    sender = verdict.sender
+    if sender is None:
+        return "there is no one safe address to write to"
+    if verdict.automatic:
+        return f"it is automatic mail ({verdict.automatic})"
+    if message.return_path == "" and not verdict.from_form:
+        return "its envelope sender is empty"
+    local, _, domain = sender.address.lower().rpartition("@")
+    if sender.address.lower() in policy.addresses or domain.endswith("invalid"):
+        return "the address is our own or cannot exist"
+    if any(fnmatchcase(local, pattern) for pattern in policy.no_reply):
+        return "the address belongs to no person"
+    if not sender.address.isascii() and not local.isascii():
+        return "the address cannot be written to safely"
+    return _header_refusal(message, policy) if not verdict.from_form else None
+
+
+def _header_refusal(message: Message, policy: Policy) -> str | None:
+    headers = message.headers
+    values = {name: ",".join(found).lower() for name, found in headers.items()}
+    if any(value.split(";")[0].split("(")[0].strip() != "no" for value in headers.get("auto-submitted", ())):
+        return "it says that it was sent automatically"
+    if any(name.startswith("list-") for name in headers):
+        return "it came through a list"
+    if any(word in values.get("precedence", "") for word in ("bulk", "junk", "list", "auto_reply")):
+        return "it is bulk mail"
+    suppressed = values.get("x-auto-response-suppress", "")
+    if any(word in suppressed for word in ("all", "oof", "autoreply")):
+        return "it asks not to be answered automatically"
+    if headers.keys() & {"x-autoreply", "x-autorespond", "x-autoresponder", "x-mailbot"}:
+        return "it was sent by an automatic answering program"
+    sender = message.sender.address if message.sender else ""
+    if any(other.address != sender for other in message.reply_to):
+        return "it asks for answers at another address than it came from"
+    if not any(one.address.lower() in policy.addresses for one in message.recipients):
+        return "it is not addressed to us by name"
+    return None
+
+
+def _hold(arrival: Arrival) -> str | None:
+    """Why the letter waits for the owner's word. The caps are rules/limits.toml (M8, M12)."""
+    policy, sent, known = arrival.policy, arrival.known.sent, arrival.known
+    domain = arrival.person.rpartition("@")[2]
+    if known.stopped:
+        return known.stopped
+    if policy.hold:
+        return "letters wait for the owner, as configured"
+    if sent.address_day >= policy.caps.address_day:
+        return "this address had its letters for today"
+    if sent.domain_day >= policy.caps.domain_day and domain not in policy.caps.shared_domains:
+        return "this domain had its letters for today"
+    if sent.overall_hour >= policy.caps.overall_hour:
+        return "more letters than usual went out in an hour"
+    return None
+
+
+def _doubt(arrival: Arrival) -> str:
+    return arrival.message.unreadable or arrival.verdict.reason
+
+
+def _notice(arrival: Arrival, notice: str, case: Case | None, reason: str = "", number: str = "") -> NotifyOwner:
+    """The owner's copy of what happened. The subject is his own mail; contents stay in the mailbox."""
+    number = case.number if case else number
+    received = case.received if case else arrival.delivery.received
+    dates = terms(received)
+    facts: dict[str, object] = {
+        "number": number,
+        "kinds": list(arrival.verdict.kinds or (case.kinds if case else ())),
+        "address": arrival.verdict.sender.address if arrival.verdict.sender else "",
+        "subject": arrival.message.subject[:120],
+        "reason": reason or arrival.verdict.reason,
+        "received": arrival.delivery.received.isoformat(),
+        "promise": dates.promise.isoformat(),
+        "legal_limit": dates.legal_limit.isoformat(),
+        "evidence": [one.text for one in arrival.verdict.evidence[:5]],
+        "letter_sent": False,
+    }
+    return NotifyOwner(notice, f"{notice} {arrival.message.digest}", facts, number or None)
+
