@@ -31,6 +31,10 @@ from mailbot.plan import (
 NOBODY = "@nobody.invalid"  # RFC 2606: an address that can never be written to stands for a sender we do not know
 
 
+BULK = ("bulk", "junk", "list", "auto_reply")
+ANSWERING_PROGRAMS = {"x-autoreply", "x-autorespond", "x-autoresponder", "x-mailbot", "x-loop"}
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """What the rules say about one kind of request. `identity` is `never` or `policy` (promises, section 3)."""
@@ -127,15 +131,24 @@ class Arrival:
 def decide(message: Message, verdict: Verdict, delivery: Delivery, known: Known, policy: Policy) -> Plan:
     """Return the plan for one message. Every path ends in a Plan with its reason; nothing is ever raised."""
     arrival = Arrival(message, verdict, delivery, known, policy)
+    return _by_what_is_known(arrival) or _by_verdict(arrival)
+
+
+def _by_what_is_known(arrival: Arrival) -> Plan | None:
+    known, verdict = arrival.known, arrival.verdict
     if known.copies:
         return _again(arrival)
     if verdict.automatic == "bounce" and known.letter is not None:
         return _bounced(arrival, known.letter)
-    if verdict.sender is not None and verdict.sender.address.lower() in policy.addresses:
+    if verdict.sender is not None and verdict.sender.address.lower() in arrival.policy.addresses:
         return _own(arrival)
     if known.thread is not None and _belongs(arrival, known.thread[1]):
         return _joined(arrival, *known.thread)
-    match verdict.decision:
+    return None
+
+
+def _by_verdict(arrival: Arrival) -> Plan:
+    match arrival.verdict.decision:
         case Decision.REQUEST:
             return _requested(arrival)
         case Decision.REVIEW:
@@ -207,7 +220,8 @@ def _requested(arrival: Arrival) -> Plan:
         return _joined(arrival, arrival.known.client, repeated)
     number, delivery = arrival.known.next_number, arrival.delivery
     actions: list[Action] = [_opening(arrival), Remember("request", number)]
-    urgent = [name for name in arrival.verdict.kinds if name in arrival.policy.kinds and arrival.policy.kinds[name].urgent]
+    kinds = arrival.policy.kinds
+    urgent = any(kinds[name].urgent for name in arrival.verdict.kinds if name in kinds)
     no_letter = _no_letter(arrival)
     if no_letter:
         actions.append(RecordEvent(number, "acknowledgement_held", no_letter))
@@ -230,12 +244,13 @@ def _repeats(arrival: Arrival) -> Case | None:
     if client is None:
         return None
     asked = set(arrival.verdict.kinds)
-    still_open = [case for case in client.cases if case.is_open and (arrival.verdict.reminder or asked <= set(case.kinds))]
-    return still_open[-1] if still_open else None
+    open_cases = [case for case in client.cases if case.is_open]
+    same = [case for case in open_cases if arrival.verdict.reminder or asked <= set(case.kinds)]
+    return same[-1] if same else None
 
 
 def _doubtful(arrival: Arrival) -> Plan:
-    """It may be a request: the term runs, the owner is asked, nothing is sent and the message stays where he reads it."""
+    """It may be a request: the term runs, the owner is asked, nothing is sent and the message stays in sight."""
     repeated = _repeats(arrival) if arrival.verdict.reminder or arrival.verdict.withdrawn else None
     if repeated is not None and arrival.known.client is not None:
         return _joined(arrival, arrival.known.client, repeated)
@@ -340,40 +355,39 @@ def reply_refusal(message: Message, verdict: Verdict, policy: Policy) -> str | N
     sender = verdict.sender
     if sender is None:
         return "there is no one safe address to write to"
-    if verdict.automatic:
-        return f"it is automatic mail ({verdict.automatic})"
-    if message.return_path == "" and not verdict.from_form:
-        return "its envelope sender is empty"
-    local, _, domain = sender.address.lower().rpartition("@")
-    if sender.address.lower() in policy.addresses or domain.endswith("invalid"):
-        return "the address is our own or cannot exist"
-    if any(fnmatchcase(local, pattern) for pattern in policy.no_reply):
-        return "the address belongs to no person"
-    if not sender.address.isascii() and not local.isascii():
-        return "the address cannot be written to safely"
-    return _header_refusal(message, policy) if not verdict.from_form else None
+    address = sender.address.lower()
+    local, _, domain = address.rpartition("@")
+    checks = (
+        (verdict.automatic, f"it is automatic mail ({verdict.automatic})"),
+        (message.return_path == "" and not verdict.from_form, "its envelope sender is empty"),
+        (address in policy.addresses, "the address is our own"),
+        (domain.endswith("invalid") or not local.isascii(), "the address cannot be written to safely"),
+        (any(fnmatchcase(local, pattern) for pattern in policy.no_reply), "the address belongs to no person"),
+        *(() if verdict.from_form else _header_checks(message, policy)),
+    )
+    return next((why for wrong, why in checks if wrong), None)
 
 
-def _header_refusal(message: Message, policy: Policy) -> str | None:
+def _header_checks(message: Message, policy: Policy) -> tuple[tuple[object, str], ...]:
+    """What the headers of mail that came straight from a person must not say. A form's mail is the site's own."""
     headers = message.headers
     values = {name: ",".join(found).lower() for name, found in headers.items()}
-    if any(value.split(";")[0].split("(")[0].strip() != "no" for value in headers.get("auto-submitted", ())):
-        return "it says that it was sent automatically"
-    if any(name.startswith("list-") for name in headers):
-        return "it came through a list"
-    if any(word in values.get("precedence", "") for word in ("bulk", "junk", "list", "auto_reply")):
-        return "it is bulk mail"
     suppressed = values.get("x-auto-response-suppress", "")
-    if any(word in suppressed for word in ("all", "oof", "autoreply")):
-        return "it asks not to be answered automatically"
-    if headers.keys() & {"x-autoreply", "x-autorespond", "x-autoresponder", "x-mailbot"}:
-        return "it was sent by an automatic answering program"
     sender = message.sender.address if message.sender else ""
-    if any(other.address != sender for other in message.reply_to):
-        return "it asks for answers at another address than it came from"
-    if not any(one.address.lower() in policy.addresses for one in message.recipients):
-        return "it is not addressed to us by name"
-    return None
+    return (
+        (any(_submitted(v) != "no" for v in headers.get("auto-submitted", ())), "it says it was sent automatically"),
+        (any(name.startswith("list-") for name in headers), "it came through a list"),
+        (any(word in values.get("precedence", "") for word in BULK), "it is bulk mail"),
+        (any(word in suppressed for word in ("all", "oof", "autoreply")), "it asks not to be answered automatically"),
+        (headers.keys() & ANSWERING_PROGRAMS, "it was sent by an automatic answering program"),
+        (any(o.address != sender for o in message.reply_to), "it asks for answers at another address than its own"),
+        (not any(r.address.lower() in policy.addresses for r in message.recipients), "it is not addressed to us"),
+    )
+
+
+def _submitted(value: str) -> str:
+    """The keyword of an Auto-Submitted field, without parameters and comments (RFC 3834 section 5)."""
+    return value.split(";", maxsplit=1)[0].split("(", maxsplit=1)[0].strip().lower()
 
 
 def _hold(arrival: Arrival) -> str | None:
@@ -415,4 +429,3 @@ def _notice(arrival: Arrival, notice: str, case: Case | None, reason: str = "", 
         "letter_sent": False,
     }
     return NotifyOwner(notice, f"{notice} {arrival.message.digest}", facts, number or None)
-

@@ -1,0 +1,180 @@
+"""A plan written into a record: the new values that one atomic write commits.
+
+Owns what each action means for the register. Must never write, send or move: `perform.py` does that afterwards, by
+looking at what the record still owes the world.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mailbot.case import Case, Event, Illegal, open_case, record
+from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
+from mailbot.decide import Delivery
+from mailbot.message import Message
+from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, Remember, SendLetter
+
+# What a letter means in the life of its case, once the server has taken it. Data of the same kind as case.py's table.
+EVENTS_OF_LETTERS = {
+    "acknowledgement": ("acknowledged",),
+    "identity": ("acknowledged", "identity_asked"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where letters come from and go to by default: our domain, the owner, his language."""
+
+    domain: str
+    owner: str
+    language: str
+
+
+def written(
+    before: ClientRecord, plan: Plan, desk: Desk, now: datetime, arrived: tuple[Message, Delivery] | None = None
+) -> ClientRecord:
+    """Return the record with the plan's actions in it; equal to `before` when the plan asks nothing of it.
+
+    `arrived` is the message in hand. `now` is aware and becomes the moment of every event.
+    """
+    after = before
+    for action in plan.actions:
+        match action:
+            case OpenCase():
+                after = replace(after, cases=(*after.cases, _opened(action, plan, now)), language=action.language)
+            case RecordEvent():
+                after = with_event(after, action.number, Event(now, action.event, action.reason, action.facts))
+            case Remember() if arrived is not None:
+                after = replace(after, messages=(*after.messages, _identity(action, *arrived)))
+            case SendLetter():
+                after = _queued(after, letter_of(action, desk, now, after, arrived))
+            case NotifyOwner():
+                after = _queued(after, notice_of(action, desk, now))
+            case FileUnder() if arrived is not None:
+                after = _filing(after, arrived[1])
+            case _:
+                continue
+    return after
+
+
+def with_event(before: ClientRecord, number: str, event: Event) -> ClientRecord:
+    """Return the record with `event` in the case; unchanged when the table does not allow it there."""
+    changed = tuple(_with(case, event) if case.number == number else case for case in before.cases)
+    return replace(before, cases=changed)
+
+
+def _with(case: Case, event: Event) -> Case:
+    outcome = record(case, event)
+    return case if isinstance(outcome, Illegal) else outcome
+
+
+def _opened(action: OpenCase, plan: Plan, now: datetime) -> Case:
+    return open_case(
+        number=action.number,
+        kinds=action.kinds,
+        received=action.received,
+        channel=action.channel,
+        language=action.language,
+        sub_kinds=action.sub_kinds,
+        behalf=action.behalf,
+        backlog=action.backlog,
+        review=action.review,
+        at=now,
+        reason=plan.reason,
+    )
+
+
+def _identity(action: Remember, message: Message, delivery: Delivery) -> SeenMessage:
+    return SeenMessage(
+        digest=message.digest,
+        uidvalidity=delivery.uidvalidity,
+        uid=delivery.uid,
+        message_id=message.message_id,
+        received=delivery.received,
+        role=action.role,
+        case=action.case,
+    )
+
+
+def _filing(before: ClientRecord, delivery: Delivery) -> ClientRecord:
+    place = (delivery.uidvalidity, delivery.uid)
+    messages = tuple(
+        replace(seen, filing=Filing.INTENDED) if (seen.uidvalidity, seen.uid) == place else seen
+        for seen in before.messages
+    )
+    return replace(before, messages=messages)
+
+
+def _queued(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:
+    """A letter whose key was queued before is not queued again: that is what makes a notice go out once."""
+    if any(one.key == letter.key for one in before.letters):
+        return before
+    return replace(before, letters=(*before.letters, letter))
+
+
+def letter_of(
+    action: SendLetter,
+    desk: Desk,
+    now: datetime,
+    record: ClientRecord,
+    arrived: tuple[Message, Delivery] | None = None,
+) -> QueuedLetter:
+    """Return the letter as it is queued. Its Message-ID follows from what caused it, so a repeat is the same letter."""
+    cause = arrived[0].digest if arrived else str(sum(1 for one in record.letters if one.letter == action.letter))
+    key = f"{action.letter} {action.case} {cause}"
+    return QueuedLetter(
+        message_id=message_id(key, desk.domain),
+        letter=action.letter,
+        audience="person",
+        to=action.to,
+        language=action.language,
+        case=action.case,
+        facts=dict(action.facts),
+        queued=now,
+        state=LetterState.HELD if action.hold else LetterState.QUEUED,
+        reason=action.hold or "",
+        in_reply_to=action.in_reply_to,
+        references=action.references,
+        key=key,
+        copies=("sent", "client"),
+    )
+
+
+def notice_of(action: NotifyOwner, desk: Desk, now: datetime) -> QueuedLetter:
+    """Return the notice as it is queued: to the owner, in his language, never held."""
+    return QueuedLetter(
+        message_id=message_id(action.key, desk.domain),
+        letter=action.notice,
+        audience="owner",
+        to=desk.owner,
+        language=desk.language,
+        case=action.case,
+        facts=dict(action.facts),
+        queued=now,
+        key=action.key,
+    )
+
+
+def message_id(key: str, domain: str) -> str:
+    """Return the Message-ID (RFC 5322, 3.6.4) that belongs to this key, the same one each time."""
+    return f"<{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}@{domain}>"
+
+
+def sent(before: ClientRecord, letter: QueuedLetter, now: datetime, reply: str) -> ClientRecord:
+    """Return the record with the letter sent and its case told so."""
+    after = with_letter(before, replace(letter, state=LetterState.SENT, settled=now, reason="", next_try=None))
+    if letter.audience == "person" and letter.case:
+        for name in EVENTS_OF_LETTERS.get(letter.letter, ()):
+            facts = {"letter": letter.letter, "message_id": letter.message_id}
+            after = with_event(after, letter.case, Event(now, name, f"the server took the letter: {reply[:80]}", facts))
+    return after
+
+
+def with_letter(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:
+    """Return the record with this version of the letter in the old one's place."""
+    return replace(before, letters=_swapped(before.letters, letter))
+
+
+def _swapped(letters: Iterable[QueuedLetter], letter: QueuedLetter) -> tuple[QueuedLetter, ...]:
+    return tuple(letter if one.message_id == letter.message_id else one for one in letters)
