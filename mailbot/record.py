@@ -48,9 +48,9 @@ def written(
             case Remember() if arrived is not None:
                 after = replace(after, messages=(*after.messages, _identity(action, *arrived)))
             case SendLetter():
-                after = _queued(after, letter_of(action, desk, now, after, arrived))
+                after = queued(after, letter_of(action, desk, now, after, arrived))
             case NotifyOwner():
-                after = _queued(after, notice_of(action, desk, now))
+                after = queued(after, notice_of(action, desk, now))
             case FileUnder() if arrived is not None:
                 after = _filing(after, arrived[1])
             case _:
@@ -106,8 +106,8 @@ def _filing(before: ClientRecord, delivery: Delivery) -> ClientRecord:
     return replace(before, messages=messages)
 
 
-def _queued(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:
-    """A letter whose key was queued before is not queued again: that is what makes a notice go out once."""
+def queued(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:
+    """Return the record with the letter in it; a key that was queued before is not queued again, so it goes once."""
     if any(one.key == letter.key for one in before.letters):
         return before
     return replace(before, letters=(*before.letters, letter))

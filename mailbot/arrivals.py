@@ -1,0 +1,269 @@
+"""From the mailbox into the register: scan, fetch, understand, decide, commit.
+
+Owns the water mark and the road a message takes until its plan is committed. Must never send or move anything:
+that is settled afterwards (perform.py). A message that breaks something is tried a few times, then set aside with a
+flag while the rest goes on (R5).
+"""
+
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from mailbot.case import Case
+from mailbot.classify import Decision, Verdict
+from mailbot.client import ClientRecord
+from mailbot.decide import Delivery, Known, Policy, Sent, decide
+from mailbot.errors import MailbotError, TryLater
+from mailbot.mailbox import Fetched, InboxStatus
+from mailbot.message import Message
+from mailbot.perform import World
+from mailbot.plan import NotifyOwner, OpenCase, Plan, StopLetters
+from mailbot.record import written
+from mailbot.register import Register, Stop, Watch
+
+LOG = logging.getLogger(__name__)
+ASIDE = "$MailbotAside"
+CHUNK = 200  # UIDs in hand at a time: bounds memory and how much is looked at twice after a crash
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+@dataclass(slots=True)
+class TakenIn:
+    """What one look at the mailbox brought."""
+
+    messages: int = 0
+    cases: int = 0
+    reviews: int = 0
+    ordinary: int = 0
+    aside: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Reader:
+    """The pure steps, bound to the rules in force, so that a reload swaps them in one go."""
+
+    read: Callable[[bytes], Message]
+    classify: Callable[[Message], Verdict]
+    policy: Policy
+    number: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.number = re.compile(rf"\b{re.escape(self.policy.prefix)}-\d{{4}}-\d{{4,6}}\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """When the mailbox itself looks wrong; rules/limits.toml has the numbers and their reasons."""
+
+    emptied_from: int = 50
+    emptied_to: int = 0
+    message_tries: int = 3
+
+
+async def take_in(
+    world: World,
+    reader: Reader,
+    doubts: Doubts,
+    settle: Callable[[], Awaitable[object]],
+    history_from: datetime | None = None,
+) -> TakenIn:
+    """Bring the register up to the mailbox and return what came; `settle` runs after each batch.
+
+    Raises TryLater or LoginRefused from the mailbox; what was committed stays committed.
+    """
+    done = TakenIn()
+    mailbox = world.imap.mailbox
+    status = await world.imap.call(mailbox.status)
+    watch = _watch(world, status, doubts, history_from)
+    uids = await world.imap.call(mailbox.uids_from, watch.next_uid)
+    for start in range(0, len(uids), CHUNK):
+        chunk = uids[start : start + CHUNK]
+        async for batch in _batches(world, chunk):
+            for fetched in batch:
+                _take(world, reader, doubts, (status.uidvalidity, fetched), done)
+            await settle()
+        for uid in done.aside:
+            await world.imap.call(mailbox.flag, uid, ASIDE)
+        _mark(world, chunk[-1] + 1, status.messages)
+    if not uids:
+        _mark(world, watch.next_uid, status.messages)
+    return done
+
+
+async def _batches(world: World, uids: Sequence[int]) -> AsyncIterator[Sequence[Fetched]]:
+    """Batches as the server gives them, each fetched in the mailbox's thread while nothing else needs it."""
+    batches = world.imap.mailbox.fetch(uids)
+    while (batch := await world.imap.call(next, batches, None)) is not None:
+        yield batch
+
+
+def _watch(world: World, status: InboxStatus, doubts: Doubts, history_from: datetime | None) -> Watch:
+    """Return the water mark, having met the three ways in which a mailbox can be another one than we knew."""
+    office, now = world.register.office, world.now()
+    watch = office.watch
+    if watch is None:
+        first = 1 if history_from else status.uidnext
+        return _set_watch(world, Watch(status.uidvalidity, first, status.messages, now, status.uidnext))
+    if watch.uidvalidity != status.uidvalidity:
+        stop_letters(world, "uidvalidity", now)
+        return _set_watch(world, replace(watch, uidvalidity=status.uidvalidity, next_uid=1, backlog_uid=0))
+    if watch.messages >= doubts.emptied_from and status.messages <= doubts.emptied_to:
+        stop_letters(world, "emptied", now)
+    return watch
+
+
+def _set_watch(world: World, watch: Watch) -> Watch:
+    with world.register.transaction():
+        world.register.commit_office(replace(world.register.office, watch=watch))
+    return watch
+
+
+def _mark(world: World, next_uid: int, messages: int) -> None:
+    """Move the water mark; everything below it is committed or has no effect."""
+    with world.register.transaction():
+        office = world.register.office
+        if office.watch and (office.watch.next_uid, office.watch.messages) != (next_uid, messages):
+            world.register.commit_office(
+                replace(office, watch=replace(office.watch, next_uid=next_uid, messages=messages))
+            )
+
+
+def stop_letters(world: World, why: str, now: datetime) -> None:
+    """Hold every letter to a person until the owner says so, and ask him (once per reason)."""
+    with world.register.transaction():
+        office = world.register.office
+        if any(stop.why == why for stop in office.stops):
+            return
+        world.register.commit_office(replace(office, stops=(*office.stops, Stop(why, now))))
+        facts = {"reason": why, "number": "", "address": ""}
+        notice = NotifyOwner("notice_stop", f"stop {why} {now.isoformat()}", facts)
+        _commit(world, Plan(f"letters are held: {why}", (notice,), world.desk.owner), None, now)
+    world.told("stop", why)
+
+
+def _take(world: World, reader: Reader, doubts: Doubts, arrived: tuple[int, Fetched], done: TakenIn) -> None:
+    """Take one message in; one that breaks something is counted and, at last, set aside (R5)."""
+    uidvalidity, fetched = arrived
+    try:
+        plan = plan_for(world, reader, uidvalidity, fetched)
+    except MailbotError:
+        raise
+    except Exception as error:
+        # Anything else is a bug. Its text may quote the mail, so only its class and place reach the log.
+        LOG.error("message UID %s could not be handled: %s", fetched.uid, where(error))  # noqa: TRY400 - no traceback
+        if _set_aside(world, doubts, uidvalidity, fetched):
+            done.aside.append(fetched.uid)
+        return
+    done.messages += 1
+    opened = [action for action in plan.actions if isinstance(action, OpenCase)]
+    done.reviews += sum(action.review for action in opened)
+    done.cases += sum(not action.review for action in opened)
+    done.ordinary += not plan.actions
+    world.told("plan", plan.reason)
+
+
+def where(error: BaseException) -> str:
+    """Return the class of the error and the last place it came through, and nothing it says."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
+    return f"{type(error).__name__} at {place}"
+
+
+def plan_for(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -> Plan:
+    """Read, classify, decide and commit one message in one transaction; return the plan that was committed."""
+    now = world.now()
+    message = reader.read(fetched.raw)
+    verdict = reader.classify(message)
+    with world.register.transaction():
+        delivery = delivery_of(world, uidvalidity, fetched, now)
+        known = known_about(world, reader, message, verdict, now)
+        plan = decide(message, verdict, delivery, known, reader.policy)
+        _commit(world, plan, (message, delivery), now)
+    for action in plan.actions:
+        if isinstance(action, StopLetters):
+            stop_letters(world, action.why, now)
+    return plan
+
+
+def delivery_of(world: World, uidvalidity: int, fetched: Fetched, now: datetime) -> Delivery:
+    """Return the message's place; what is older than the first start is backlog."""
+    watch = world.register.office.watch
+    received = min(fetched.internaldate, now).astimezone(now.tzinfo)
+    backlog = watch is not None and (fetched.uid < watch.backlog_uid or received < watch.since - DAY)
+    return Delivery(uidvalidity, fetched.uid, received, backlog)
+
+
+def known_about(world: World, reader: Reader, message: Message, verdict: Verdict, now: datetime) -> Known:
+    """Gather what the register knows that bears on this message."""
+    register = world.register
+    address = verdict.sender.address if verdict.sender else None
+    return Known(
+        next_number=register.next_number(reader.policy.prefix, now.year),
+        copies=len(register.find_digest(message.digest)),
+        client=register.client(address) if address else None,
+        thread=_thread(register, reader, message, address),
+        letter=register.find_letter(message.bounced_id) if message.bounced_id else None,
+        sent=_sent(world, address or "", now) if verdict.decision is Decision.REQUEST else Sent(),
+        stopped=register.office.stops[0].why if register.office.stops else None,
+    )
+
+
+def _thread(
+    register: Register, reader: Reader, message: Message, address: str | None
+) -> tuple[ClientRecord, Case] | None:
+    """The case this message answers to: a letter of ours it refers to, a number it names, or its own copy elsewhere."""
+    for reference in (*message.in_reply_to, *reversed(message.references)):
+        if (found := register.case_of_letter(reference)) is not None:
+            return found
+    for number in reader.number.findall(f"{message.subject}\n{message.written}"):
+        if (found := register.case(number.upper())) is not None:
+            return found
+    twin = register.find_message_id(message.message_id) if message.message_id else None
+    return twin if twin is not None and twin[0].address == address else None
+
+
+def _sent(world: World, address: str, now: datetime) -> Sent:
+    """Count the letters of the last day and hour, and the requests of the last hour, from the register itself."""
+    domain = address.rpartition("@")[2]
+    day = list(world.register.letters_since(now - DAY))
+    return Sent(
+        address_day=sum(to == address for _, to in day),
+        domain_day=sum(to.rpartition("@")[2] == domain for _, to in day),
+        overall_hour=sum(at > now - HOUR for at, _ in day),
+        requests_hour=world.register.cases_since(now - HOUR),
+    )
+
+
+def _commit(world: World, plan: Plan, arrived: tuple[Message, Delivery] | None, now: datetime) -> None:
+    """Write the plan into its record in one atomic commit. Inside a transaction."""
+    if plan.client is None or not plan.actions:
+        return
+    register = world.register
+    before = register.client(plan.client) or register.new_client(plan.client)
+    after = written(before, plan, world.desk, now, arrived)
+    if after != before:
+        register.commit(after)
+
+
+def _set_aside(world: World, doubts: Doubts, uidvalidity: int, fetched: Fetched) -> bool:
+    """Count the failure on disk; at the last one tell the owner. True when the message is set aside now."""
+    now, key = world.now(), f"{uidvalidity}/{fetched.uid}"
+    with world.register.transaction():
+        office = world.register.office
+        tries = office.tries.get(key, 0) + 1
+        world.register.commit_office(replace(office, tries={**office.tries, key: tries}))
+        if tries < doubts.message_tries:
+            raise TryLater(f"message UID {fetched.uid} could not be handled ({tries} of {doubts.message_tries} tries)")
+        facts = {
+            "number": "",
+            "address": "",
+            "reason": f"UID {fetched.uid}",
+            "received": fetched.internaldate.isoformat(),
+        }
+        notice = NotifyOwner("notice_aside", f"aside {key}", facts)
+        _commit(world, Plan("a message could not be handled", (notice,), world.desk.owner), None, now)
+    return True

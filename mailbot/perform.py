@@ -1,0 +1,236 @@
+"""Carry out what the register still owes the world: letters, their copies, and at last the moves.
+
+Owns the order of effects and the one place that retries. Must never decide: what is owed was decided and committed
+before, so settling is the same code after a commit, after a crash and after a pause.
+
+The order: a letter goes out, the record says so, its copies are put away, and only then the message moves. Each step
+can be repeated with the same result; the one doubt (a server that took a letter and could not say so) ends in the same
+letter under the same Message-ID (failure-cases 1.2, S3, S11).
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from typing import ParamSpec, TypeVar
+
+from mailbot import record as records
+from mailbot.case import Event
+from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter
+from mailbot.errors import LoginRefused, Refused, TryLater
+from mailbot.mailbox import Mailbox, Move
+from mailbot.outbox import Outbox
+from mailbot.plan import NotifyOwner
+from mailbot.record import Desk
+from mailbot.register import Register
+
+LOG = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class ImapThread:
+    """The one thread that may touch the mailbox: imaplib is not thread-safe, and IDLE must not block letters (R7)."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self.mailbox = mailbox
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="imap")
+
+    async def call(self, step: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run one step in the mailbox's thread and return what it returns."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, lambda: step(*args, **kwargs))
+
+    def close(self) -> None:
+        """Let the thread finish the step in hand, then end it."""
+        self._executor.shutdown(wait=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How a letter refused for the moment is offered again; rules/limits.toml has the numbers and their reasons."""
+
+    pauses: tuple[timedelta, ...] = (timedelta(minutes=5),)
+    give_up: timedelta = timedelta(days=4)
+
+    def next_try(self, attempts: int, now: datetime) -> datetime:
+        """Return the moment of the next attempt after this many failed ones."""
+        return now + self.pauses[min(attempts, len(self.pauses)) - 1]
+
+
+@dataclass(slots=True)
+class Settled:
+    """What one round of settling did."""
+
+    sent: int = 0
+    waiting: int = 0
+    failed: int = 0
+    filed: int = 0
+
+
+@dataclass(slots=True)
+class World:
+    """Everything settling touches. `now` gives the aware present; `composed` makes the bytes of a letter."""
+
+    register: Register
+    imap: ImapThread
+    outbox: Outbox
+    composed: Callable[[QueuedLetter], EmailMessage]
+    now: Callable[[], datetime]
+    desk: Desk
+    retry: Retry = field(default_factory=Retry)
+    envelope_from: str = ""
+    told: Callable[[str, str], None] = lambda _kind, _what: None  # the demo looks over the daemon's shoulder
+
+
+async def settle(world: World) -> Settled:
+    """Work off everything the register owes at this moment and return what was done.
+
+    A server that is away ends the round with TryLater after the register has been told; everything stays owed.
+    """
+    done = Settled()
+    await _send_letters(world, done)
+    await _put_copies(world)
+    await _file(world, done)
+    return done
+
+
+async def _send_letters(world: World, done: Settled) -> None:
+    """Offer every letter whose time has come, oldest first; the first server trouble ends the round for all."""
+    for place, letter in _due(world):
+        try:
+            accepted = await world.outbox.send(world.composed(letter), to=letter.to, envelope_from=world.envelope_from)
+        except Refused as error:
+            _failed(world, place, letter, str(error))
+            done.failed += 1
+        except LoginRefused:
+            raise
+        except TryLater as error:
+            _postponed(world, place, letter, str(error))
+            done.waiting += 1
+            if not getattr(error, "this_letter_only", False):
+                break
+        else:
+            _update(world, place, lambda r, one=letter, said=accepted.reply: records.sent(r, one, world.now(), said))
+            world.told("letter", letter.letter)
+            done.sent += 1
+
+
+def _due(world: World) -> list[tuple[str, QueuedLetter]]:
+    """Letters that may go now, oldest first, each with its record's id."""
+    now = world.now()
+    stopped = bool(world.register.office.stops)
+    found = [
+        (place, letter) for place, letter in world.register.owed_letters() if _may_go(letter, now, stopped=stopped)
+    ]
+    return sorted(found, key=lambda pair: pair[1].queued)
+
+
+def _may_go(letter: QueuedLetter, now: datetime, *, stopped: bool) -> bool:
+    if letter.state is not LetterState.QUEUED or (stopped and letter.audience == "person"):
+        return False
+    return letter.next_try is None or letter.next_try <= now
+
+
+def _update(world: World, place: str, change: Callable[[ClientRecord], ClientRecord]) -> None:
+    """Read, change and commit one record in one transaction: another process may have written meanwhile."""
+    with world.register.transaction():
+        before = world.register.client_by_id(place)
+        after = change(before) if before is not None else None
+        if after is not None and after != before:
+            world.register.commit(after)
+
+
+def _postponed(world: World, place: str, letter: QueuedLetter, why: str) -> None:
+    now = world.now()
+    attempts = letter.attempts + 1
+    if letter.audience == "person" and now - letter.queued > world.retry.give_up:
+        _failed(world, place, letter, f"given up after {world.retry.give_up.days} days: {why}")
+        return
+    again = replace(letter, attempts=attempts, next_try=world.retry.next_try(attempts, now), reason=why)
+    LOG.warning("letter %s waits until %s: %s", letter.letter, again.next_try, why)
+    _update(world, place, lambda r: records.with_letter(r, again))
+
+
+def _failed(world: World, place: str, letter: QueuedLetter, why: str) -> None:
+    """A permanent no: the record and the case say so and the owner is told at once (S2)."""
+    now = world.now()
+    lost = replace(letter, state=LetterState.FAILED, settled=now, reason=why, copies=())
+    LOG.error("letter %s of case %s was refused for good", letter.letter, letter.case or "-")
+
+    def change(before: ClientRecord) -> ClientRecord:
+        after = records.with_letter(before, lost)
+        if letter.audience != "person" or letter.case is None:
+            return after
+        after = records.with_event(after, letter.case, Event(now, "letter_failed", why, {"letter": letter.letter}))
+        facts = {"number": letter.case, "letter": letter.letter, "address": letter.to, "reason": why}
+        notice = NotifyOwner("notice_letter_failed", f"failed {letter.message_id}", facts, letter.case)
+        return records.queued(after, records.notice_of(notice, world.desk, now))
+
+    _update(world, place, change)
+
+
+async def _put_copies(world: World) -> None:
+    """Put a copy of each sent letter into Sent and the client's folder. A failure is no failure to send (S13)."""
+    for place, letter in list(world.register.owed_copies()):
+        raw = world.composed(letter).as_bytes()
+        for copy in letter.copies:
+            folder = world.imap.mailbox.sent_folder if copy == "sent" else await _folder(world, place)
+            if folder:
+                await world.imap.call(
+                    world.imap.mailbox.append, folder, raw, letter.message_id, letter.settled or world.now()
+                )
+            _update(world, place, lambda r, one=letter.message_id, copy=copy: _copied(r, one, copy))
+
+
+def _copied(before: ClientRecord, message_id: str, copy: str) -> ClientRecord:
+    letter = next(one for one in before.letters if one.message_id == message_id)
+    return records.with_letter(before, replace(letter, copies=tuple(c for c in letter.copies if c != copy)))
+
+
+async def _folder(world: World, place: str) -> str | None:
+    """Return the client's folder; its name is chosen once and kept in the register before the folder is made."""
+    known = world.register.client_by_id(place)
+    if known is None:
+        return None
+    if known.folder is None:
+        name = await world.imap.call(world.imap.mailbox.client_folder, known.address, world.register.folders())
+        _update(world, place, lambda r: replace(r, folder=name))
+        return name
+    return known.folder
+
+
+async def _file(world: World, done: Settled) -> None:
+    """Move what was decided to move, in batches a folder, and record what became of each message."""
+    moves: dict[str, list[Move]] = defaultdict(list)
+    places: dict[tuple[int, str], str] = {}
+    for place, seen in list(world.register.owed_filings()):
+        folder = await _folder(world, place)
+        if folder is not None:
+            moves[folder].append(Move(seen.uid, seen.digest, seen.uidvalidity))
+            places[seen.uid, seen.digest] = place
+    if not moves:
+        return
+    outcomes = await world.imap.call(world.imap.mailbox.move, moves)
+    for outcome in outcomes:
+        if outcome.state == "failed":
+            LOG.warning("a message could not be filed and stays where it is: %s", outcome.reason)
+            continue
+        filing = Filing.FILED if outcome.state == "filed" else Filing.GONE
+        done.filed += filing is Filing.FILED
+        _update(
+            world, places[outcome.uid, outcome.digest], lambda r, o=outcome, f=filing: _moved(r, o.uid, o.digest, f)
+        )
+        world.told("filed", "")
+
+
+def _moved(before: ClientRecord, uid: int, digest: str, filing: Filing) -> ClientRecord:
+    messages = tuple(
+        replace(seen, filing=filing) if seen.uid == uid and seen.digest == digest else seen for seen in before.messages
+    )
+    return replace(before, messages=messages)
