@@ -1,0 +1,126 @@
+"""Rules and templates, read and checked once, as the values the steps work with.
+
+Owns turning the data folders into values and listing everything wrong with them at once. Must never open a
+connection or the register.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from email.message import EmailMessage
+from functools import partial
+from typing import Any, TypeVar
+
+from mailbot import data
+from mailbot.arrivals import Doubts, Reader
+from mailbot.classify import classify
+from mailbot.client import QueuedLetter
+from mailbot.config import Settings
+from mailbot.decide import Caps, Kind, Policy
+from mailbot.errors import OwnerMustFix
+from mailbot.letters import Sender, Templates, compose
+from mailbot.message import Reading, read
+from mailbot.perform import Retry
+from mailbot.rules import Rules
+from mailbot.rules import parse as parse_rules
+from mailbot.warnings import Ladder
+
+T = TypeVar("T")
+ELSEWHERE = {"limits.toml", "warnings.toml", "quotes.toml", "forms.toml"}  # files in rules/ that hold no phrases
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything the data folders say."""
+
+    rules: Rules
+    templates: Templates
+    reader: Reader
+    doubts: Doubts
+    retry: Retry
+    ladder: Ladder
+    composed: Callable[[QueuedLetter], EmailMessage]
+
+
+def furnish(settings: Settings) -> House:
+    """Return the house for these settings, or raise OwnerMustFix with every problem in rules and templates."""
+    problems: list[str] = []
+    files = data.texts("rules", settings.overrides.rules)
+    limits = _attempt(problems, lambda: tomllib.loads(files["limits.toml"]), "rules/limits.toml") or {}
+    rules = _attempt(problems, lambda: parse_rules({k: v for k, v in files.items() if k not in ELSEWHERE}), "rules")
+    reading = _attempt(problems, lambda: _reading(files), "rules")
+    ladder = _attempt(problems, lambda: Ladder.parse(files["warnings.toml"]), "rules/warnings.toml")
+    templates = _attempt(
+        problems, lambda: Templates.parse(data.files("templates", settings.overrides.templates)), "templates"
+    )
+    policy = _attempt(problems, lambda: policy_of(settings, rules, limits), "rules/limits.toml") if rules else None
+    if problems or not (rules and reading and ladder and templates and policy):
+        raise OwnerMustFix(problems)
+    return House(
+        rules=rules,
+        templates=templates,
+        reader=Reader(partial(read, reading=reading), partial(classify, rules=rules), policy),
+        doubts=Doubts(
+            limits["mailbox"]["emptied_from"], limits["mailbox"]["emptied_to"], limits["retry"]["message_tries"]
+        ),
+        retry=Retry(
+            tuple(timedelta(minutes=pause) for pause in limits["retry"]["pauses"]),
+            timedelta(days=limits["retry"]["give_up_days"]),
+        ),
+        ladder=ladder,
+        composed=partial(compose, sender=sender_of(settings), templates=templates),
+    )
+
+
+def policy_of(settings: Settings, rules: Rules, limits: Mapping[str, Any]) -> Policy:
+    """Return what deciding needs of the configuration and the rules."""
+    letters, flood, reply = limits["letters"], limits["flood"], limits["reply"]
+    return Policy(
+        addresses=settings.organisation.addresses,
+        address=settings.organisation.address,
+        prefix=settings.organisation.prefix,
+        languages=settings.letters.languages,
+        identity=settings.identity.policy,
+        kinds={kind.name: Kind(kind.name, kind.identity, kind.urgent) for kind in rules.kinds},
+        caps=Caps(
+            address_day=letters["address_day"],
+            domain_day=letters["domain_day"],
+            overall_hour=letters["overall_hour"],
+            flood_hour=flood["requests_hour"],
+            shared_domains=frozenset(letters["shared_domains"]),
+        ),
+        no_reply=tuple(reply["no_reply"]),
+        ordinary=settings.filing.ordinary,
+        hold=settings.letters.hold,
+        authserv_id=settings.imap.authserv_id,
+    )
+
+
+def sender_of(settings: Settings) -> Sender:
+    """Return who signs the letters."""
+    organisation = settings.organisation
+    return Sender(
+        name=organisation.name,
+        address=organisation.address,
+        complaint_url=organisation.complaint_url,
+        owner=organisation.owner,
+        timezone=organisation.timezone,
+    )
+
+
+def _reading(files: Mapping[str, str]) -> Reading:
+    return Reading.from_toml(tomllib.loads(files["quotes.toml"]), tomllib.loads(files["forms.toml"]))
+
+
+def _attempt(problems: list[str], make: Callable[[], T], where: str) -> T | None:
+    """Return what `make` makes, or None with the problem noted, so that all problems come out together."""
+    try:
+        return make()
+    except OwnerMustFix as error:
+        problems.extend(error.problems)
+    except KeyError as error:
+        problems.append(f"{where}: {error} is missing")
+    except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
+        problems.append(f"{where}: {error}")
+    return None
