@@ -261,4 +261,3 @@ def desk_of(settings: Settings) -> Desk:
     """Return where letters come from and go to by default."""
     organisation = settings.organisation
     return Desk(organisation.address.rpartition("@")[2], organisation.owner, settings.letters.languages[0])
-
