@@ -1,16 +1,112 @@
 """One person's requests: a case is its events, and every event has its moment and its reason.
 
-Owns the life of a case and of each track. Must never look at the clock or decide about a person.
+Owns the life of a case and of each track (one kind within it) as two tables, and the chain that shows afterwards that
+nothing was changed. Everything else about a case is derived by walking its events. Must never look at the clock,
+hold contents of a request, or decide about a person: an event says what somebody did.
+
+Rules: an event the table does not allow in a state is Illegal, a value with a reason. A closed case takes no event but
+`joined`, `reminded`, `bounced` and `reopened`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a case stands. `review`: the owner has yet to say whether it is a request."""
+
+    REVIEW = "review"
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    NO_REQUEST = "no_request"
+    CLOSED = "closed"
+
+
+class Track(StrEnum):
+    """Where one kind within a case stands. `live`: a restriction that lasts until the person lifts it."""
+
+    OPEN = "open"
+    DONE = "done"
+    PARTLY = "partly"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    LIVE = "live"
+    LIFTED = "lifted"
+
+
+RUNNING = (State.REVIEW, State.OPEN, State.ACKNOWLEDGED)
+ENDED = (State.ANSWERED, State.REFUSED, State.WITHDRAWN)
+OVER = (State.NO_REQUEST, State.CLOSED)
+
+
+def _stays(*states: State) -> dict[State, State]:
+    return {state: state for state in states}
+
+
+# The life of a case: event -> {state before: state after}. What is not here is illegal. docs/case.md draws it.
+TABLE: Mapping[str, Mapping[State, State]] = {
+    "joined": _stays(*State),
+    "reminded": _stays(*State),
+    "bounced": _stays(*State),
+    "letter_failed": _stays(*State),
+    "letter_sent": _stays(*State),
+    "answer_seen": _stays(*State),
+    "warned": _stays(*RUNNING),
+    "owner_told": _stays(*RUNNING, *ENDED),
+    "acknowledged": {
+        State.REVIEW: State.ACKNOWLEDGED,
+        State.OPEN: State.ACKNOWLEDGED,
+        State.ACKNOWLEDGED: State.ACKNOWLEDGED,
+    },
+    "acknowledgement_held": _stays(*RUNNING),
+    "recognised": {State.REVIEW: State.OPEN, State.OPEN: State.OPEN, State.ACKNOWLEDGED: State.ACKNOWLEDGED},
+    "kinds_corrected": {State.REVIEW: State.OPEN, State.OPEN: State.OPEN, State.ACKNOWLEDGED: State.ACKNOWLEDGED},
+    "not_a_request": dict.fromkeys(RUNNING, State.NO_REQUEST),
+    "authorisation_asked": _stays(*RUNNING),
+    "identity_asked": _stays(*RUNNING),
+    "identity_received": _stays(*RUNNING),
+    "identity_confirmed": _stays(*RUNNING),
+    "identity_deleted": _stays(*RUNNING, *ENDED),
+    "suspended": _stays(State.OPEN, State.ACKNOWLEDGED),
+    "resumed": _stays(State.OPEN, State.ACKNOWLEDGED),
+    "extended": _stays(State.OPEN, State.ACKNOWLEDGED),
+    "answered": dict.fromkeys((State.OPEN, State.ACKNOWLEDGED), State.ANSWERED),
+    "partly_answered": dict.fromkeys((State.OPEN, State.ACKNOWLEDGED), State.ANSWERED),
+    "refused": dict.fromkeys((State.OPEN, State.ACKNOWLEDGED), State.REFUSED),
+    "withdrawn": dict.fromkeys(RUNNING, State.WITHDRAWN),
+    "lifted": _stays(*ENDED),
+    "closed": dict.fromkeys(ENDED, State.CLOSED),
+    "reopened": dict.fromkeys((*ENDED, *OVER), State.OPEN),
+}
+
+# The life of a track: event -> {track before: track after}; only the tracks the event names (or all) are touched.
+TRACK_TABLE: Mapping[str, Mapping[Track, Track]] = {
+    "answered": {Track.OPEN: Track.DONE},
+    "partly_answered": {Track.OPEN: Track.PARTLY},
+    "refused": {Track.OPEN: Track.REFUSED},
+    "withdrawn": {Track.OPEN: Track.WITHDRAWN},
+    "lifted": {Track.LIVE: Track.LIFTED},
+    "reopened": dict.fromkeys((Track.DONE, Track.PARTLY, Track.REFUSED, Track.WITHDRAWN), Track.OPEN),
+}
+LASTING = {"restriction"}  # granted, it lives on until it is lifted (GDPR 18(3))
+
+IDENTITY = {
+    "identity_asked": "asked",
+    "identity_received": "received",
+    "identity_confirmed": "confirmed",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened, in the past tense, at an aware moment, with its reason. `hash` chains it to the one before."""
+    """Something that happened, in the past tense, at an aware moment. `hash` chains it to the one before."""
 
     at: datetime
     event: str
@@ -20,11 +116,178 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Illegal:
+    """The event cannot happen to this case now, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
-    """One person's requests under one number. Everything that changes is in `events`."""
+    """One person's requests under one number. Everything that changes is in `events`; the first is `received`."""
 
     number: str
     received: datetime
     channel: str
     language: str
     events: tuple[Event, ...] = ()
+
+    @property
+    def state(self) -> State:
+        """Where the case stands after all its events."""
+        state = State.REVIEW if self.opening.get("review") else State.OPEN
+        left: set[str] = set(self.kinds)
+        for event in self.events[1:]:
+            state, left = _step(state, left, event)
+        return state
+
+    @property
+    def opening(self) -> Mapping[str, object]:
+        """The facts of the first event."""
+        return self.events[0].facts if self.events else {}
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of request in this case, in the order they were recognised or as the owner corrected them."""
+        kinds = _names(self.opening.get("kinds"))
+        for event in self.events[1:]:
+            if event.event in {"kinds_corrected", "recognised"} and "kinds" in event.facts:
+                kinds = _names(event.facts["kinds"])
+            elif event.event == "joined":
+                kinds = tuple(dict.fromkeys((*kinds, *_names(event.facts.get("kinds")))))
+        return kinds
+
+    @property
+    def sub_kinds(self) -> tuple[str, ...]:
+        """Finer kinds, such as `termination` within an erasure."""
+        return _names(self.opening.get("sub_kinds"))
+
+    @property
+    def behalf(self) -> str | None:
+        """On whose account somebody else asks: agent, parent, bereavement, service."""
+        return str(self.opening["behalf"]) if self.opening.get("behalf") else None
+
+    @property
+    def backlog(self) -> bool:
+        """Whether it is older than mailbot: registered, never acknowledged."""
+        return bool(self.opening.get("backlog"))
+
+    @property
+    def tracks(self) -> Mapping[str, Track]:
+        """Where each kind stands."""
+        tracks = dict.fromkeys(self.kinds, Track.OPEN)
+        for event in self.events[1:]:
+            moves = TRACK_TABLE.get(event.event, {})
+            for kind in _names(event.facts.get("kinds")) or tuple(tracks):
+                if kind in tracks and tracks[kind] in moves:
+                    after = moves[tracks[kind]]
+                    granted = after in {Track.DONE, Track.PARTLY}
+                    tracks[kind] = Track.LIVE if granted and kind in LASTING else after
+        return tracks
+
+    @property
+    def open_kinds(self) -> tuple[str, ...]:
+        """The kinds that still wait for an answer."""
+        return tuple(kind for kind, track in self.tracks.items() if track is Track.OPEN)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an answer is still owed."""
+        return self.state in RUNNING
+
+    @property
+    def identity(self) -> str:
+        """not_needed, asked, received or confirmed: the last thing that happened to it."""
+        found = [IDENTITY[event.event] for event in self.events if event.event in IDENTITY]
+        return found[-1] if found else "not_needed"
+
+    @property
+    def extended(self) -> bool:
+        """Whether the extension was told to the person."""
+        return any(event.event == "extended" for event in self.events)
+
+    @property
+    def acknowledged(self) -> datetime | None:
+        """When the server took the acknowledgement, if it did."""
+        return next((event.at for event in self.events if event.event == "acknowledged"), None)
+
+    @property
+    def ended(self) -> datetime | None:
+        """When it was answered, refused or withdrawn for the last time, if it was."""
+        ends = {"answered", "partly_answered", "refused", "withdrawn", "not_a_request"}
+        return next((event.at for event in reversed(self.events) if event.event in ends), None)
+
+    def warned(self, step: str, clock: str) -> bool:
+        """Whether this step of the ladder was given for the clock that started then."""
+        return any(
+            event.event == "warned" and event.facts.get("step") == step and event.facts.get("clock") == clock
+            for event in self.events
+        )
+
+
+def open_case(  # noqa: PLR0913 - each argument is a fact of the first event
+    *,
+    number: str,
+    kinds: Iterable[str],
+    received: datetime,
+    channel: str,
+    language: str,
+    at: datetime,
+    reason: str,
+    sub_kinds: Iterable[str] = (),
+    behalf: str | None = None,
+    backlog: bool = False,
+    review: bool = False,
+) -> Case:
+    """Return a new case whose first event is its receipt. `received` starts the terms; `at` is when we saw it."""
+    facts: dict[str, object] = {"kinds": list(kinds), "received": received.isoformat(), "channel": channel}
+    extra = {"sub_kinds": list(sub_kinds), "behalf": behalf, "backlog": backlog, "review": review}
+    facts.update({name: value for name, value in extra.items() if value})
+    first = Event(at, "received", reason, facts)
+    return Case(number, received, channel, language, (_chained(first, number),))
+
+
+def record(case: Case, event: Event) -> Case | Illegal:
+    """Return the case with the event in its chain, or why the table does not allow it."""
+    moves = TABLE.get(event.event)
+    if moves is None:
+        return Illegal(f"`{event.event}` is no event of a case")
+    state = case.state
+    if state not in moves:
+        return Illegal(f"{case.number} is {state}: `{event.event}` cannot happen to it now")
+    previous = case.events[-1].hash if case.events else case.number
+    return replace(case, events=(*case.events, _chained(event, previous)))
+
+
+def _step(state: State, left: set[str], event: Event) -> tuple[State, set[str]]:
+    """One step of the case. An answer ends it only when no track is left open."""
+    after = TABLE.get(event.event, {}).get(state, state)
+    named = set(_names(event.facts.get("kinds")))
+    if event.event in {"answered", "partly_answered", "refused", "withdrawn"}:
+        left = left - named if named else set()
+        if left:
+            after = state
+    elif event.event == "reopened":
+        left = left | named
+    return after, left
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(str(one) for one in value) if isinstance(value, list | tuple) else ()
+
+
+def _chained(event: Event, previous: str) -> Event:
+    """Return the event with its hash over the one before and its own canonical JSON (sorted keys, UTF-8)."""
+    body = [previous, event.at.isoformat(), event.event, event.reason, event.facts]
+    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return replace(event, hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+
+
+def verify_chain(case: Case) -> str | None:
+    """Return what is wrong with the chain of events, or None when each follows from the one before."""
+    previous = case.number
+    for place, event in enumerate(case.events, start=1):
+        if _chained(event, previous).hash != event.hash:
+            return f"{case.number}: event {place} ({event.event}) was changed after it was written"
+        previous = event.hash
+    return None

@@ -14,7 +14,7 @@ TOKEN = pattern(r"#([a-z2-7]{8})\.([a-z2-7]{24})\b")
 
 
 def issue(secret: bytes, number: str, action: str, occasion: str) -> str:
-    """Return the token for `action` on case `number`; another `occasion` (the notice it stands in) gives another one."""
+    """Return the token for `action` on case `number`; another `occasion` (the notice it is in) gives another one."""
     nonce = _short(sha256(occasion.encode()).digest())[:8]
     return f"#{nonce}.{_mac(secret, number, action, nonce)}"
 
@@ -28,7 +28,7 @@ def valid(secret: bytes, number: str, action: str, text: str) -> str | None:
 
 
 def _mac(secret: bytes, number: str, action: str, nonce: str) -> str:
-    text = "\0".join(("owner's word", number, action, nonce)).encode()
+    text = f"owner's word\0{number}\0{action}\0{nonce}".encode()
     return _short(hmac.new(secret, text, sha256).digest())[:LENGTH]
 
 
