@@ -1,0 +1,567 @@
+"""The register: one TinyDB file per client, indexes in memory, and a lock between processes.
+
+Owns what is durable and how it is found again. Must never hold the contents of a request, never write two files where
+one must do, and never read the clock.
+
+    directory/key                    names files without showing addresses, signs the owner's links (0600)
+    directory/clients/ab/ab12….json  one client: client, cases, letters, messages and examples commit together
+    directory/office.json            what belongs to nobody: the water mark, stops, tries, tokens, digests sent
+    directory/closed/NUMBER.json     the anonymised line an erasure leaves
+    directory/changes                which file was written last, so that two processes see each other's work
+"""
+
+import fcntl
+import hashlib
+import hmac
+import os
+import secrets
+import unicodedata
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tinydb import TinyDB
+
+from mailbot.case import Case
+from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
+from mailbot.errors import OwnerMustFix, Refused, TryLater
+from mailbot.storage import BESIDE, DurableStorage, load, parse, replace_file, sync_folder
+
+KEPT_IN_MEMORY = 256  # whole records; the rest is an index and read again when needed
+ROOM = 64 * 1024 * 1024  # bytes that must be free before work is accepted: a full disk must not surprise a commit
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How far the mailbox was taken in. `since` is the first start; UIDs below `backlog_uid` were there before it."""
+
+    uidvalidity: int
+    next_uid: int
+    messages: int
+    since: datetime
+    backlog_uid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why no letter to a person leaves, and since when."""
+
+    why: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What belongs to no client."""
+
+    watch: Watch | None = None
+    stops: tuple[Stop, ...] = ()
+    tries: dict[str, int] = field(default_factory=dict)  # uidvalidity/uid -> failures of a message
+    tokens: tuple[str, ...] = ()  # the owner's links that were used
+    digests: tuple[str, ...] = ()  # dates a digest was queued for
+    marks: dict[str, str] = field(default_factory=dict)  # when some periodic work was done last
+    sent_uid: dict[str, int] = field(default_factory=dict)  # how far Sent was looked at: uidvalidity -> next UID
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What an erasure leaves: nothing that leads to the person. `prints` are keyed fingerprints of purged messages."""
+
+    number: str
+    kinds: tuple[str, ...]
+    received: str
+    ended: str
+    outcome: str
+    prints: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Entry:
+    """The index's view of one client."""
+
+    folder: str | None
+    numbers: tuple[str, ...]
+    opened: tuple[tuple[datetime, str], ...]
+    running: bool
+    digests: tuple[str, ...]
+    message_ids: tuple[str, ...]
+    letter_ids: tuple[str, ...]
+    sent: tuple[tuple[datetime, str], ...]
+    letters: bool
+    copies: bool
+    filings: bool
+
+
+def entry_of(record: ClientRecord) -> Entry:
+    """Return what the index keeps of a record."""
+    persons = [one for one in record.letters if one.audience == "person"]
+    return Entry(
+        folder=record.folder,
+        numbers=tuple(case.number for case in record.cases),
+        opened=tuple((case.events[0].at, case.number) for case in record.cases if case.events and not case.backlog),
+        running=any(case.is_open for case in record.cases),
+        digests=tuple(seen.digest for seen in record.messages),
+        message_ids=tuple(seen.message_id for seen in record.messages if seen.message_id),
+        letter_ids=tuple(one.message_id for one in record.letters),
+        sent=tuple((one.settled or one.queued, one.to) for one in persons if one.state in GOING),
+        letters=any(one.state is LetterState.QUEUED for one in record.letters),
+        copies=any(one.state is LetterState.SENT and one.copies for one in record.letters),
+        filings=any(seen.filing is Filing.INTENDED for seen in record.messages),
+    )
+
+
+GOING = {LetterState.SENT, LetterState.QUEUED}
+TABLES = ("cases", "letters", "messages", "examples")
+
+
+class Register:
+    """Everything mailbot remembers. One thread of one process uses one Register; processes share the directory."""
+
+    def __init__(self, directory: Path, key: bytes) -> None:
+        self.directory = directory
+        self.key = key
+        self.office = Office()
+        self._entries: dict[str, Entry] = {}
+        self._numbers: dict[str, str] = {}
+        self._digests: dict[str, list[str]] = {}
+        self._message_ids: dict[str, str] = {}
+        self._letters: dict[str, str] = {}
+        self._folders: dict[str, str] = {}
+        self._sent: list[tuple[datetime, str]] = []
+        self._opened: list[tuple[datetime, str]] = []
+        self._owed: dict[str, set[str]] = {"letters": set(), "copies": set(), "filings": set(), "running": set()}
+        self._records: OrderedDict[str, ClientRecord] = OrderedDict()
+        self._closed: dict[str, Closed] = {}
+        self._highest: dict[str, int] = {}
+        self._prints: set[str] = set()
+        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._daemon: int | None = None
+        self._depth = 0
+        self._seen_changes = 0
+
+    @classmethod
+    def open(cls, directory: Path) -> "Register":
+        """Return the register in this directory, made when it is not there. OwnerMustFix names every damaged file."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for part in ("clients", "closed"):
+                (directory / part).mkdir(exist_ok=True, mode=0o700)
+            register = cls(directory, _key(directory))
+        except OSError as error:
+            raise OwnerMustFix(f"{error.filename}: cannot be used for the register ({error.strerror})") from error
+        with register._locked():
+            register._load_all()
+        return register
+
+    def claim_daemon(self) -> None:
+        """Hold the register for the life of this process. Refused when another daemon has it (T5, I33)."""
+        self._daemon = os.open(self.directory / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._daemon, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._daemon)
+            self._daemon = None
+            raise Refused(
+                f"{self.directory}: another mailbot is at work on this register: stop it first (systemctl stop mailbot)"
+            ) from error
+
+    def close(self) -> None:
+        """Let go of the locks. The register itself is always whole."""
+        for descriptor in (self._lock, self._daemon):
+            if descriptor is not None:
+                os.close(descriptor)
+
+    # Finding
+
+    def client_id(self, address: str) -> str:
+        """Return the id, and so the file, of an address: a keyed hash, so that file names show nobody."""
+        canonical = unicodedata.normalize("NFC", address).lower().encode("utf-8", "surrogatepass")
+        return hmac.new(self.key, canonical, hashlib.sha256).hexdigest()[:20]
+
+    def client(self, address: str) -> ClientRecord | None:
+        """Return the record of this address, or None."""
+        return self.client_by_id(self.client_id(address))
+
+    def client_by_id(self, place: str) -> ClientRecord | None:
+        """Return the record with this id, or None."""
+        if place not in self._entries:
+            return None
+        if place not in self._records:
+            self._remember(place, self._read(self._path(place)))
+        self._records.move_to_end(place)
+        return self._records[place]
+
+    def clients(self) -> Iterator[ClientRecord]:
+        """Yield every record, in the order of their ids."""
+        for place in sorted(self._entries):
+            record = self.client_by_id(place)
+            if record is not None:
+                yield record
+
+    def new_client(self, address: str) -> ClientRecord:
+        """Return an empty record for this address; it exists once it is committed."""
+        return ClientRecord(id=self.client_id(address), address=address)
+
+    def case(self, number: str) -> tuple[ClientRecord, Case] | None:
+        """Return the case with this number and whose it is, or None."""
+        return self._case_in(self._numbers.get(number), number)
+
+    def _case_in(self, place: str | None, number: str | None) -> tuple[ClientRecord, Case] | None:
+        record = self.client_by_id(place) if place else None
+        found = [case for case in record.cases if case.number == number] if record else []
+        return (record, found[0]) if record and found else None
+
+    def find_digest(self, digest: str) -> list[SeenMessage]:
+        """Return every time these bytes were handled."""
+        records = [self.client_by_id(place) for place in self._digests.get(digest, ())]
+        return [seen for record in records if record for seen in record.messages if seen.digest == digest]
+
+    def find_message_id(self, message_id: str) -> tuple[ClientRecord, Case] | None:
+        """Return the case a handled message with this Message-ID belongs to, or None."""
+        place = self._message_ids.get(message_id)
+        record = self.client_by_id(place) if place else None
+        numbers = [seen.case for seen in record.messages if seen.message_id == message_id] if record else []
+        return self._case_in(place, numbers[0]) if numbers and numbers[0] else None
+
+    def find_letter(self, message_id: str) -> QueuedLetter | None:
+        """Return our letter with this Message-ID, or None."""
+        place = self._letters.get(message_id)
+        record = self.client_by_id(place) if place else None
+        return next((one for one in record.letters if one.message_id == message_id), None) if record else None
+
+    def case_of_letter(self, message_id: str) -> tuple[ClientRecord, Case] | None:
+        """Return the case our letter with this Message-ID belongs to, or None."""
+        letter = self.find_letter(message_id)
+        return self.case(letter.case) if letter and letter.case else None
+
+    def folders(self) -> set[str]:
+        """Return the names of all client folders that are taken."""
+        return set(self._folders)
+
+    def running(self) -> Iterator[ClientRecord]:
+        """Yield the records in which an answer is still owed."""
+        yield from self._records_of("running")
+
+    def owed_letters(self) -> Iterator[tuple[str, QueuedLetter]]:
+        """Yield every queued letter with its record's id."""
+        for record in self._records_of("letters"):
+            yield from ((record.id, one) for one in record.letters if one.state is LetterState.QUEUED)
+
+    def owed_copies(self) -> Iterator[tuple[str, QueuedLetter]]:
+        """Yield every sent letter of which a copy must still be put away."""
+        for record in self._records_of("copies"):
+            yield from ((record.id, one) for one in record.letters if one.state is LetterState.SENT and one.copies)
+
+    def owed_filings(self) -> Iterator[tuple[str, SeenMessage]]:
+        """Yield every message that must still be moved."""
+        for record in self._records_of("filings"):
+            yield from ((record.id, seen) for seen in record.messages if seen.filing is Filing.INTENDED)
+
+    def _records_of(self, what: str) -> Iterator[ClientRecord]:
+        for place in sorted(self._owed[what]):
+            record = self.client_by_id(place)
+            if record is not None:
+                yield record
+
+    def letters_since(self, moment: datetime) -> list[tuple[datetime, str]]:
+        """Return moment and address of every letter to a person that left, or is about to, after `moment`."""
+        return self._sent[bisect_left(self._sent, (moment, "")) :]
+
+    def cases_since(self, moment: datetime) -> int:
+        """Return how many cases were opened after `moment`, backlog not counted."""
+        return len(self._opened) - bisect_left(self._opened, (moment, ""))
+
+    def next_number(self, prefix: str, year: int) -> str:
+        """Return the next case number of the year. A number is never given twice, not even after an erasure (T6)."""
+        return f"{prefix}-{year}-{self._highest.get(f'{prefix}-{year}', 0) + 1:04d}"
+
+    def closed(self) -> Iterator[Closed]:
+        """Yield the anonymised lines of erased cases."""
+        yield from self._closed.values()
+
+    def fingerprint(self, digest: str) -> str:
+        """Return the keyed hash under which a purged message is known: it leads nowhere without the key."""
+        return hmac.new(self.key, b"purged\0" + digest.encode(), hashlib.sha256).hexdigest()
+
+    def is_purged(self, digest: str) -> bool:
+        """Tell whether a message with this digest was purged, so that it does not come back (promises, section 4)."""
+        return self.fingerprint(digest) in self._prints
+
+    # Changing
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the register alone: what another process wrote is seen inside, and nobody writes meanwhile."""
+        with self._locked():
+            if self._depth == 1:
+                self._refresh()
+            yield
+
+    def commit(self, record: ClientRecord) -> None:
+        """Write one client's record, whole, to the disk. TryLater when the disk refuses; nothing changed then."""
+        self._must_hold_lock()
+        path = self._path(record.id)
+        if not path.parent.exists():
+            _make_folder(path.parent)
+        self._note(record.id)
+        database = TinyDB(path, storage=DurableStorage)
+        database.storage.write(_tables(record))
+        self._index(record.id, entry_of(record))
+        self._remember(record.id, record)
+
+    def commit_office(self, office: Office) -> None:
+        """Write what belongs to no client. The same promises as `commit`."""
+        self._must_hold_lock()
+        self._note("office")
+        storage = DurableStorage(self.directory / "office.json")
+        storage.write({"office": {"1": msgspec.to_builtins(office)}})
+        self.office = office
+
+    def erase(self, record: ClientRecord, lines: tuple[Closed, ...]) -> None:
+        """Write the anonymised lines, then remove every generation of the client's file. Repeatable after a crash."""
+        self._must_hold_lock()
+        for line in lines:
+            storage = DurableStorage(self.directory / "closed" / f"{line.number}.json")
+            storage.write({"closed": {"1": msgspec.to_builtins(line)}})
+            self._keep_closed(line)
+        self._note(record.id)
+        path = self._path(record.id)
+        for leftover in path.parent.glob(path.name + "*"):
+            leftover.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        self._forget(record.id)
+
+    def room(self) -> None:
+        """Raise TryLater when the disk is nearly full: work is refused before it is accepted, not halfway (T2)."""
+        free = os.statvfs(self.directory)
+        if free.f_bavail * free.f_frsize < ROOM:
+            raise TryLater(
+                f"{self.directory}: less than {ROOM >> 20} MB free: make room; no mail is handled until then"
+            )
+
+    # Inside
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self._depth == 0:
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _must_hold_lock(self) -> None:
+        if not self._depth:
+            raise RuntimeError("the register is written outside a transaction")
+
+    def _path(self, place: str) -> Path:
+        return self.directory / "clients" / place[:2] / f"{place}.json"
+
+    def _read(self, path: Path) -> ClientRecord:
+        """Return the record in the file. OwnerMustFix when it is damaged."""
+        try:
+            return parse(path.read_bytes(), path, _decode_record)
+        except OSError as error:
+            raise OwnerMustFix(
+                f"{path}: cannot be read ({error.strerror}): mend the disk or the permissions"
+            ) from error
+
+    def _load_all(self) -> None:
+        """Read everything once and build the indexes; every damaged file is listed before anything starts."""
+        problems: list[str] = []
+        for path in self._files():
+            try:
+                record = self._read(path)
+            except OwnerMustFix as error:
+                problems.extend(error.problems)
+                continue
+            self._index(record.id, entry_of(record), many=True)
+        try:
+            self.office = self._read_office()
+            for path in sorted((self.directory / "closed").glob("*.json")):
+                self._keep_closed(_convert(load(path), "closed", Closed))
+        except OwnerMustFix as error:
+            problems.extend(error.problems)
+        if problems:
+            raise OwnerMustFix(problems)
+        self._sent.sort()
+        self._opened.sort()
+        self._seen_changes = self._changes_size()
+
+    def _files(self) -> Iterator[Path]:
+        """Yield every client's file; what a crash left beside one is swept away (T8)."""
+        for shard in sorted((self.directory / "clients").iterdir()):
+            if not shard.is_dir():
+                continue
+            for item in os.scandir(shard):
+                if item.name.endswith(BESIDE):
+                    Path(item.path).unlink(missing_ok=True)
+                elif item.name.endswith(".json"):
+                    yield Path(item.path)
+
+    def _read_office(self) -> Office:
+        tables = load(self.directory / "office.json")
+        return _convert(tables, "office", Office) if tables is not None else Office()
+
+    def _index(self, place: str, entry: Entry, *, many: bool = False) -> None:
+        self._forget(place)
+        self._entries[place] = entry
+        if entry.folder:
+            self._folders[entry.folder] = place
+        for number in entry.numbers:
+            self._numbers[number] = place
+            self._count(number)
+        for digest in set(entry.digests):
+            self._digests.setdefault(digest, []).append(place)
+        self._message_ids.update(dict.fromkeys(entry.message_ids, place))
+        self._letters.update(dict.fromkeys(entry.letter_ids, place))
+        for kept, fresh in ((self._sent, entry.sent), (self._opened, entry.opened)):
+            for item in fresh:
+                if many:
+                    kept.append(item)
+                else:
+                    insort(kept, item)
+        for what, places in self._owed.items():
+            if getattr(entry, what):
+                places.add(place)
+
+    def _count(self, number: str) -> None:
+        year, _, serial = number.rpartition("-")
+        self._highest[year] = max(self._highest.get(year, 0), int(serial))
+
+    def _keep_closed(self, line: Closed) -> None:
+        self._closed[line.number] = line
+        self._prints.update(line.prints)
+        self._count(line.number)
+
+    def _forget(self, place: str) -> None:
+        """Take a client out of every index."""
+        self._records.pop(place, None)
+        entry = self._entries.pop(place, None)
+        if entry is None:
+            return
+        if entry.folder:
+            self._folders.pop(entry.folder, None)
+        for number in entry.numbers:
+            self._numbers.pop(number, None)
+        for digest in set(entry.digests):
+            self._digests[digest].remove(place)
+            if not self._digests[digest]:
+                del self._digests[digest]
+        _drop(self._message_ids, entry.message_ids, place)
+        _drop(self._letters, entry.letter_ids, place)
+        _take_out(self._sent, entry.sent)
+        _take_out(self._opened, entry.opened)
+        for places in self._owed.values():
+            places.discard(place)
+
+    def _remember(self, place: str, record: ClientRecord) -> None:
+        self._records[place] = record
+        self._records.move_to_end(place)
+        while len(self._records) > KEPT_IN_MEMORY:
+            self._records.popitem(last=False)
+
+    def _note(self, place: str) -> None:
+        """Tell other processes that this file is about to change. A hint in memory's service: it needs no fsync."""
+        try:
+            with (self.directory / "changes").open("ab") as changes:
+                changes.write(f"{place}\n".encode())
+        except OSError as error:
+            raise TryLater(f"{self.directory}: could not be written ({error.strerror}): nothing was changed") from error
+        self._seen_changes = self._changes_size()
+
+    def _changes_size(self) -> int:
+        try:
+            return (self.directory / "changes").stat().st_size
+        except OSError:
+            return 0
+
+    def _refresh(self) -> None:
+        """Read again what other processes wrote since we last held the lock."""
+        size = self._changes_size()
+        if size == self._seen_changes:
+            return
+        with (self.directory / "changes").open("rb") as changes:
+            changes.seek(self._seen_changes if size > self._seen_changes else 0)
+            places = set(changes.read().decode("ascii", "replace").split())
+        for place in sorted(places):
+            if place == "office":
+                self.office = self._read_office()
+                continue
+            self._forget(place)
+            if self._path(place).exists():
+                self._index(place, entry_of(self._read(self._path(place))))
+        for path in (self.directory / "closed").glob("*.json"):
+            if path.stem not in self._closed:
+                self._keep_closed(_convert(load(path), "closed", Closed))
+        self._seen_changes = size
+
+
+def _drop(index: dict[str, str], names: tuple[str, ...], place: str) -> None:
+    for name in names:
+        if index.get(name) == place:
+            del index[name]
+
+
+def _take_out(kept: list[tuple[datetime, str]], gone: tuple[tuple[datetime, str], ...]) -> None:
+    for item in gone:
+        position = bisect_left(kept, item)
+        if position < len(kept) and kept[position] == item:
+            del kept[position]
+
+
+def _key(directory: Path) -> bytes:
+    """Return the register's key, made at the first start. It must be readable by us alone."""
+    path = directory / "key"
+    if not path.exists():
+        replace_file(path, secrets.token_hex(32).encode() + b"\n")
+    if path.stat().st_mode & 0o077:
+        raise OwnerMustFix(f"{path}: can be read by others: chmod 600 it")
+    key = path.read_bytes().strip()
+    if not key:
+        raise OwnerMustFix(f"{path}: is empty: put it back from a backup; without it no file is found again")
+    return key
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(folder.parent)
+    except OSError as error:
+        raise TryLater(f"{folder}: could not be made ({error.strerror}): nothing was changed") from error
+
+
+CLIENT_FIELDS = tuple(item.name for item in fields(ClientRecord) if item.name not in TABLES)
+
+
+def _tables(record: ClientRecord) -> dict[str, dict[str, Any]]:
+    """Return the record as TinyDB tables: one document for the client, one for each case, letter and message."""
+    plain = msgspec.to_builtins(record)
+    tables = {"client": {"1": {name: plain[name] for name in CLIENT_FIELDS}}}
+    for name in TABLES:
+        tables[name] = {str(place): row for place, row in enumerate(plain[name], start=1)}
+    return tables
+
+
+def _decode_record(body: bytes) -> ClientRecord:
+    tables = msgspec.json.decode(body)
+    plain: dict[str, Any] = dict(tables["client"]["1"])
+    for name in TABLES:
+        plain[name] = list(tables.get(name, {}).values())
+    return msgspec.convert(plain, ClientRecord)
+
+
+def _convert(tables: Any, name: str, kind: type[Any]) -> Any:  # noqa: ANN401 - one conversion for two kinds of file
+    try:
+        return msgspec.convert(tables[name]["1"], kind)
+    except (KeyError, TypeError, msgspec.ValidationError) as error:
+        raise OwnerMustFix(f"the register's {name} file does not have the expected shape ({error})") from error
