@@ -4,9 +4,60 @@ Owns everything that is known about the outside of a mail, and is the only user 
 Must never touch network, disk, clock or environment, and never raise on any bytes.
 """
 
-from collections.abc import Mapping
+import email
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.errors import HeaderParseError
+from email.header import decode_header
+from email.message import Message as Tree
+from email.utils import getaddresses, parsedate_to_datetime
+from typing import Any
+
+import idna
+from mailparser.utils import get_addresses
+
+from mailbot import forms, html, quotes
+
+HEADER_BYTES = 128 * 1024  # Postfix takes 102,400; beyond this parsing becomes quadratic
+MESSAGE_BYTES = 8 * 1024 * 1024  # the mailbox cuts at far less; this is the last door
+HEADERS = 1_000
+HEADER_VALUE = 2_000  # of Content-Type: parameters beyond this are an attack (25 s for half a megabyte)
+HEADER_PIECES = 100
+SUBJECT_LENGTH = 250
+ADDRESS_BYTES = 4_000
+ADDRESSES = 50  # recipients looked at: we only look for ourselves among them
+PARTS = 100
+DEPTH = 15
+TEXT_BYTES = 256 * 1024  # of one part: a long novel; the rest is not judged
+TEXT_LENGTH = 300_000
+STUB_LENGTH = 400  # characters of a plain part that only says "use an HTML program"
+
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+CONTROLS_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+INVISIBLE = dict.fromkeys(
+    (0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)), None
+)  # soft hyphens, zero width and bidi marks: words a reader does not see apart
+MESSAGE_ID = re.compile(r"<[!#-;=?-~]{1,180}@[A-Za-z0-9.\[\]:_-]{1,120}>")
+PLAIN_ADDRESS = re.compile(
+    r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]{1,64}@[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]{1,190}\.[^\s@<>.,;:]{2,63}"
+)
+CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:+-]{1,40})", re.IGNORECASE)
+FLOWED = re.compile(r" \n(?![>\n-])")
+STUB = re.compile(r"html", re.IGNORECASE)
+REPLY = re.compile(r"^\s*(re|aw|antw|antwoord|betreft|sv|r[ée]f?)\s?(\[\d+\])?:", re.IGNORECASE)
+RETURNED_ID = re.compile(
+    r"^\s{0,8}Message-ID:\s{0,8}(<[!#-;=?-~]{1,180}@[A-Za-z0-9.-]{1,120}>)", re.IGNORECASE | re.MULTILINE
+)
+ENCRYPTED = {"application/pkcs7-mime", "application/x-pkcs7-mime", "multipart/encrypted", "application/pgp-encrypted"}
+NO_TEXT = {"text/calendar", "text/rfc822-headers", "text/vcard", "text/x-vcard", "text/css", "text/csv"}
+KEPT_HEADERS = frozenset(
+    "auto-submitted precedence x-precedence x-loop x-mailer user-agent authentication-results delivered-to sender"
+    " return-path x-failed-recipients x-spam-flag content-type disposition-notification-to x-mailbot feedback-id"
+    " x-campaign x-mailgun-sid x-report-abuse x-cron-env errors-to reply-to x-original-to thread-topic".split()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +103,7 @@ class Message:
     date: datetime | None = None
     text: str = ""  # everything a person sees, quotes included
     written: str = ""  # what this person wrote now: without quotes, signature, disclaimer
-    form: Form | None = None
+    form: Form | None = None  # plug-in `receipt`: the confirmation a visitor gets, never a request
     attachments: tuple[Attachment, ...] = ()
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # lower-case name -> cleaned values
     unreadable: str | None = None  # why there is no text to judge: encrypted, winmail.dat only, empty
@@ -60,6 +111,324 @@ class Message:
     defects: tuple[str, ...] = ()
 
 
-def read(raw: bytes) -> Message:
-    """Return the Message these bytes are. Never raises."""
-    raise NotImplementedError
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The data reading needs: how quotes begin and what forms look like."""
+
+    quotes: quotes.Patterns
+    forms: forms.FormRules
+
+    @classmethod
+    def from_toml(cls, quotes_table: Mapping[str, object], forms_table: Mapping[str, object]) -> "Reading":
+        """Return the values of rules/quotes.toml and rules/forms.toml; ValueError lists what is wrong."""
+        return cls(quotes.Patterns.parse(quotes_table), forms.FormRules.parse(forms_table))
+
+
+def read(raw: bytes, reading: Reading) -> Message:
+    """Return the Message these bytes are. Never raises: what could not be understood is in `defects`."""
+    digest = hashlib.sha256(raw).hexdigest()
+    try:
+        return _read(raw, digest, reading)
+    except RecursionError:
+        return Message(digest, unreadable="nested too deep", defects=("nested too deep",))
+    except Exception as error:  # noqa: BLE001 - total by contract: odd bytes are the owner's to look at, not ours to fail on
+        return Message(digest, unreadable="damaged", defects=(f"could not be read ({type(error).__name__})",))
+
+
+def _read(raw: bytes, digest: str, reading: Reading) -> Message:
+    defects: list[str] = []
+    tree = email.message_from_bytes(_bounded(raw, defects))
+    headers = _headers(tree)
+    subject = _shown(_first(tree, "subject"), SUBJECT_LENGTH)
+    parts = _parts(tree, defects)
+    text, forwarded = _text_of(parts, defects)
+    form = _form(subject, text, headers, reading)
+    replies = _ids(tree, "in-reply-to")
+    stripped = quotes.strip(text, reading.quotes, is_reply=bool(replies) or bool(REPLY.match(subject)))
+    written = form.text if form else stripped.written
+    return Message(
+        digest=digest,
+        message_id=next(iter(_ids(tree, "message-id", most=2)), None)
+        if len(tree.get_all("message-id", ())) == 1
+        else None,
+        in_reply_to=replies,
+        references=_ids(tree, "references"),
+        sender=_sender(tree, defects),
+        reply_to=_addresses(tree, "reply-to"),
+        recipients=tuple(
+            address
+            for name in ("to", "cc", "bcc", "resent-to", "resent-cc", "delivered-to", "x-original-to")
+            for address in _addresses(tree, name)
+        ),
+        return_path=_return_path(tree),
+        subject=subject,
+        date=_date(tree),
+        text=text,
+        written=written,
+        form=form,
+        attachments=tuple(part for part in (_attachment(one) for one in parts) if part),
+        headers=headers,
+        unreadable=None if written.strip() or (text.strip() and forwarded) else _unreadable(tree, parts, text, subject),
+        bounced_id=_bounced_id(tree, text),
+        defects=tuple(dict.fromkeys(defects)),
+    )
+
+
+def _bounded(raw: bytes, defects: list[str]) -> bytes:
+    """Cut what no person's mail has, before anything is parsed: parsers are quadratic in headers and parts."""
+    end = re.search(rb"\r?\n\r?\n", raw[: HEADER_BYTES + 4])
+    if end is None and len(raw) > HEADER_BYTES:
+        defects.append("headers too long: cut")
+        cut = raw[:HEADER_BYTES].rfind(b"\n")
+        raw = raw[: max(cut, 0) or HEADER_BYTES] + b"\n\n"
+    if len(raw) > MESSAGE_BYTES:
+        defects.append("too long: cut")
+        raw = raw[:MESSAGE_BYTES]
+    return raw
+
+
+def _first(tree: Tree, name: str) -> str:
+    return next((str(value) for value in tree.get_all(name, ())), "")
+
+
+def _headers(tree: Tree) -> dict[str, tuple[str, ...]]:
+    """The headers somebody needs, by lower-case name, every instance (P12)."""
+    found: dict[str, list[str]] = {}
+    for name, value in tree.items()[:HEADERS]:
+        key = name.lower()
+        if key in KEPT_HEADERS or key.startswith(("list-", "x-wpcf7", "x-auto")):
+            found.setdefault(key, []).append(_clean(str(value), 400))
+    return {key: tuple(values) for key, values in found.items()}
+
+
+def _clean(text: str, length: int) -> str:
+    """Return one line without controls, bidi marks and lone surrogates, cut to `length` (P7, P11)."""
+    return " ".join(CONTROLS.sub(" ", text[: length * 4]).translate(INVISIBLE).split())[:length]
+
+
+def _shown(value: str, length: int) -> str:
+    """Return a header as a person sees it: encoded words (RFC 2047) and raw 8-bit letters decoded."""
+    value = value[: length * 6]
+    try:
+        pieces = decode_header(_letters(value)) if "=?" in value else [(_letters(value), None)]
+    except (HeaderParseError, ValueError):
+        pieces = [(value, None)]
+    out = []
+    for piece, charset in pieces[:HEADER_PIECES]:
+        out.append(piece if isinstance(piece, str) else _decoded(piece, charset))
+    return _clean("".join(out), length)
+
+
+def _letters(value: str) -> str:
+    """Raw 8-bit bytes come as surrogates: as UTF-8 when they are that, else as Windows does it."""
+    if value.isascii():
+        return value
+    return _decoded(value.encode("utf-8", "surrogateescape"), None)
+
+
+def _decoded(octets: bytes, charset: str | None) -> str:
+    for name in (charset, "utf-8", "cp1252"):
+        if name and name.lower() not in {"unknown-8bit", "x-unknown", "us-ascii"}:
+            try:
+                return octets.decode(name)
+            except (UnicodeDecodeError, LookupError, ValueError):
+                continue
+    return octets.decode("latin-1", "replace")
+
+
+def _ids(tree: Tree, name: str, most: int = 30) -> tuple[str, ...]:
+    """Message-IDs that keep to a strict syntax: anything else could write a header or a command (failure-cases 1.1)."""
+    value = " ".join(str(one)[:8000] for one in tree.get_all(name, ())[:3])
+    return tuple(dict.fromkeys(MESSAGE_ID.findall(value)))[-most:]
+
+
+def _addresses(tree: Tree, name: str) -> tuple[Address, ...]:
+    found: list[Address] = []
+    for value in tree.get_all(name, ())[:3]:
+        text = _letters(str(value)[:ADDRESS_BYTES])
+        for shown, address in getaddresses([text])[:ADDRESSES]:
+            canonical = canonical_address(address)
+            if canonical:
+                found.append(Address(canonical, _shown(shown, 100)))
+    return tuple(found)
+
+
+def canonical_address(address: str) -> str | None:
+    """Return `local@domain` with the domain in lower-case A-labels, or None when it is no plain address."""
+    address = address.strip()
+    if not PLAIN_ADDRESS.fullmatch(address):
+        return None
+    local, _, domain = address.rpartition("@")
+    if domain.isascii():
+        return f"{local}@{domain.lower()}"
+    try:
+        return f"{local}@{idna.encode(domain, uts46=True).decode()}"
+    except idna.IDNAError:
+        return None
+
+
+def _sender(tree: Tree, defects: list[str]) -> Address | None:
+    """The one From address, or None: two fields, two addresses or none leave nobody to write to safely (P10)."""
+    values = tree.get_all("from", ())
+    if len(values) != 1:
+        defects.append("no From field" if not values else "more than one From field")
+        return None
+    text = _letters(str(values[0])[:ADDRESS_BYTES])
+    try:
+        found = [pair for pair in get_addresses(text) if pair[1]]
+    except Exception as error:  # noqa: BLE001 - a library on hostile input: whatever it raises is a defect (P1)
+        defects.append(f"From could not be read ({type(error).__name__})")
+        return None
+    if len({address.lower() for _, address in found}) != 1:
+        defects.append("no single From address")
+        return None
+    shown, address = found[0]
+    canonical = canonical_address(address)
+    if canonical is None:
+        defects.append("the From address is no plain address")
+        return None
+    return Address(canonical, _shown(shown, 100))
+
+
+def _return_path(tree: Tree) -> str | None:
+    values = tree.get_all("return-path", ())
+    return _clean(str(values[0]), 320).strip("<> ") if values else None
+
+
+def _date(tree: Tree) -> datetime | None:
+    try:
+        return parsedate_to_datetime(_first(tree, "date")[:100])
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _parts(tree: Tree, defects: list[str]) -> list[Tree]:
+    """The leaves in the order they stand, bounded in number and depth; an attached message counts as one leaf."""
+    out: list[Tree] = []
+    stack: list[tuple[Any, int]] = [(tree, 0)]
+    while stack and len(out) < PARTS:
+        part, depth = stack.pop()
+        if depth > DEPTH:
+            defects.append("nested too deep: cut")
+            continue
+        payload = part.get_payload()
+        if part.get_content_maintype() == "multipart" and isinstance(payload, list):
+            stack += [(one, depth + 1) for one in reversed(payload[: PARTS * 2])]
+        else:
+            out.append(part)
+    if stack:
+        defects.append("too many parts: cut")
+    return out
+
+
+def _kind(part: Tree) -> str:
+    return part.get_content_type() if "/" in str(part.get("content-type", "text/plain")) else "text/plain"
+
+
+def _is_attached(part: Tree) -> bool:
+    disposition = str(part.get("content-disposition", ""))[:200].lower().strip()
+    return disposition.startswith("attachment") or (bool(_filename(part)) and not _kind(part).startswith("text/"))
+
+
+def _filename(part: Tree) -> str:
+    try:
+        name = part.get_filename("") if len(str(part.get("content-type", ""))) < HEADER_VALUE else ""
+    except (ValueError, TypeError, LookupError, AttributeError):
+        name = ""
+    return _shown(str(name), 120).replace("/", "_").replace("\\", "_")
+
+
+def _attachment(part: Tree) -> Attachment | None:
+    kind = _kind(part)
+    if not (_is_attached(part) or not kind.startswith("text/")):
+        return None
+    payload = part.get_payload()
+    return Attachment(_filename(part), kind, len(payload) if isinstance(payload, str) else 0)
+
+
+def _text_of(parts: Sequence[Tree], defects: list[str]) -> tuple[str, bool]:
+    """Return what a person reads, and whether it was passed on as an attached message without a word of their own."""
+    plain = [p for p in parts if _kind(p) == "text/plain" and not _is_attached(p)]
+    rich = [p for p in parts if _kind(p) == "text/html" and not _is_attached(p)]
+    text = _joined(_body(part, defects) for part in plain)
+    if rich and (not text.strip() or (STUB.search(text[:300]) and len(text) < STUB_LENGTH)):
+        text = _joined(html.visible(_body(part, defects)) for part in rich[:5])
+    elif not text.strip():
+        others = [p for p in parts if p.get_content_maintype() == "text" and not _is_attached(p) and p not in rich]
+        text = _joined(_body(part, defects) for part in others if _kind(part) not in NO_TEXT)
+    if text.strip():
+        return text, False
+    return _passed_on(parts, defects), True
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "\n".join(text.strip("\n") for text in texts)[:TEXT_LENGTH]
+
+
+def _passed_on(parts: Sequence[Tree], defects: list[str]) -> str:
+    """The text of a message attached to a mail that says nothing itself, unless it is a report about one of ours."""
+    for part in parts:
+        inside: Any = part.get_payload()
+        if _kind(part) == "message/rfc822" and isinstance(inside, list) and inside:
+            text, _ = _text_of([p for p in _parts(inside[0], defects) if _kind(p) != "message/rfc822"], defects)
+            return f"{_shown(_first(inside[0], 'subject'), SUBJECT_LENGTH)}\n{text}"
+    return ""
+
+
+def _body(part: Tree, defects: list[str]) -> str:
+    try:
+        octets = part.get_payload(decode=True)
+    except (ValueError, AssertionError, LookupError):
+        octets = None
+    if not isinstance(octets, bytes):
+        payload = part.get_payload()
+        octets = payload.encode("utf-8", "surrogateescape") if isinstance(payload, str) else b""
+    if len(octets) > TEXT_BYTES:
+        defects.append("text too long: cut")
+        octets = octets[:TEXT_BYTES]
+    charset = _charset(part)
+    text = _decoded(octets, charset)
+    if "format=flowed" in str(part.get("content-type", ""))[:HEADER_VALUE].lower():
+        text = FLOWED.sub(" ", text.replace("\r\n", "\n"))
+    return CONTROLS_IN_TEXT.sub(" ", text.replace("\r\n", "\n").replace("\r", "\n")).translate(INVISIBLE)
+
+
+def _charset(part: Tree) -> str | None:
+    value = str(part.get("content-type", ""))[:HEADER_VALUE]
+    match = CHARSET.search(value)
+    return match[1].lower() if match else None
+
+
+def _form(subject: str, text: str, headers: Mapping[str, tuple[str, ...]], reading: Reading) -> Form | None:
+    found = forms.find(subject, text, headers, reading.forms)
+    if found is None:
+        return None
+    address = canonical_address(found.address) if found.address else None
+    return Form(found.plugin, address, _clean(found.name, 100), found.text)
+
+
+def _unreadable(tree: Tree, parts: Sequence[Tree], text: str, subject: str) -> str | None:
+    """Why there is nothing to judge: the owner must look himself (M16, M18, M20)."""
+    kinds = {_kind(part) for part in parts} | {tree.get_content_type()}
+    names = {_filename(part).lower() for part in parts}
+    if kinds & ENCRYPTED or "smime.p7m" in names or "-----BEGIN PGP MESSAGE-----" in text:
+        return "encrypted"
+    if "winmail.dat" in names or "application/ms-tnef" in kinds:
+        return "winmail.dat only"
+    if text.strip() or subject:
+        return None
+    return "empty"
+
+
+def _bounced_id(tree: Tree, text: str) -> str | None:
+    """The Message-ID of the letter a delivery report is about, from the returned original (RFC 3464; M4)."""
+    if tree.get_content_type() == "multipart/report":
+        for part in tree.walk():
+            inside: Any = part.get_payload()
+            if part.get_content_type() == "message/rfc822" and isinstance(inside, list) and inside:
+                return next(iter(_ids(inside[0], "message-id")), None)
+            if part.get_content_type() == "text/rfc822-headers" and isinstance(inside, str):
+                return next(iter(_ids(email.message_from_string(inside[:HEADER_BYTES]), "message-id")), None)
+    failed = tree.get("x-failed-recipients") or _return_path(tree) == ""
+    match = RETURNED_ID.search(text) if failed else None
+    return match[1] if match else None

@@ -1,0 +1,130 @@
+"""Mail from a contact form: who really wrote it, and what.
+
+Owns recognising a form plug-in's mail and taking the visitor's own words out of it. Must never believe what a stranger
+typed: the address is unproven, and the site's own sender is never the person. IP addresses and user agents are left
+behind (data minimisation). What the plug-ins write is data in rules/forms.toml.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+ADDRESS = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+LABEL = re.compile(r"^\s{0,4}\*{0,2}([^:\n]{1,60}?)\*{0,2}\s?:\*{0,2}(?:\s+(.{0,2000}))?$")
+
+
+@dataclass(frozen=True, slots=True)
+class FormRules:
+    """What forms look like: signs of each plug-in, and the labels before the visitor's answers."""
+
+    plugins: tuple[tuple[str, re.Pattern[str]], ...]
+    receipts: tuple[re.Pattern[str], ...]
+    address_labels: frozenset[str]
+    name_labels: frozenset[str]
+    text_labels: frozenset[str]
+    dropped_labels: frozenset[str]
+    ends: tuple[re.Pattern[str], ...]
+
+    @classmethod
+    def parse(cls, table: Mapping[str, object]) -> "FormRules":
+        """Return the rules of rules/forms.toml; ValueError or KeyError says what is wrong."""
+        labels = table["labels"]
+        plugins = table["plugin"]
+        if not isinstance(labels, dict) or not isinstance(plugins, list):
+            raise TypeError("forms.toml: [labels] and [[plugin]] are missing")
+        return cls(
+            plugins=tuple((row["name"], _regex(row["signs"])) for row in plugins),
+            receipts=tuple(_regex([sign]) for sign in _strings(table["receipts"])),
+            address_labels=frozenset(_strings(labels["address"])),
+            name_labels=frozenset(_strings(labels["name"])),
+            text_labels=frozenset(_strings(labels["text"])),
+            dropped_labels=frozenset(_strings(labels["dropped"])),
+            ends=tuple(_regex([sign]) for sign in _strings(table["ends"])),
+        )
+
+
+def _strings(value: object) -> Iterable[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
+
+
+def _regex(signs: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{sign})" for sign in signs), re.IGNORECASE | re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A form's mail taken apart. `receipt`: it is the confirmation a visitor gets, never a request."""
+
+    plugin: str
+    address: str | None
+    name: str
+    text: str
+    receipt: bool = False
+
+
+def find(subject: str, text: str, headers: Mapping[str, tuple[str, ...]], rules: FormRules) -> Found | None:
+    """Return the form in this mail, or None when it is no form's mail."""
+    whole = f"{subject}\n{text[:20_000]}"
+    if any(regex.search(whole) for regex in rules.receipts):
+        return Found("receipt", None, "", text, receipt=True)
+    plugin = next((name for name, regex in rules.plugins if regex.search(whole)), None)
+    if plugin is None and "x-wpcf7-content-type" in headers:
+        plugin = "contact-form-7"
+    fields = _fields(text, rules)
+    if plugin is None and not _looks_like_fields(fields, rules):
+        return None
+    return _taken(plugin or "form", fields, rules)
+
+
+@dataclass(slots=True)
+class Field:
+    """A label and the lines below it; no label for lines before the first one."""
+
+    label: str
+    lines: list[str]
+
+    @property
+    def value(self) -> str:
+        """The visitor's answer."""
+        return "\n".join(self.lines).strip()
+
+
+def _fields(text: str, rules: FormRules) -> list[Field]:
+    known = rules.address_labels | rules.name_labels | rules.text_labels | rules.dropped_labels
+    fields = [Field("", [])]
+    for line in text.split("\n"):
+        if any(regex.search(line[:300]) for regex in rules.ends):
+            break
+        match = LABEL.match(line[:2100])
+        label = _folded(match[1]) if match else _folded(line) if len(line) < 60 else ""  # noqa: PLR2004 - as in LABEL
+        if label in known:
+            fields.append(Field(label, [match[2] or ""] if match else []))
+        else:
+            fields[-1].lines.append(line)
+    return fields
+
+
+def _folded(label: str) -> str:
+    return " ".join(label.strip(" *:\t").lower().split())
+
+
+def _looks_like_fields(fields: Iterable[Field], rules: FormRules) -> bool:
+    """A form nobody told us about: a labelled address and a labelled text."""
+    labels = {field.label for field in fields if field.value}
+    address = any(f.label in rules.address_labels and ADDRESS.fullmatch(f.value) for f in fields)
+    return address and bool(labels & rules.text_labels) and bool(labels & rules.name_labels)
+
+
+def _taken(plugin: str, fields: Iterable[Field], rules: FormRules) -> Found:
+    address, name, said = None, "", []
+    for field in fields:
+        found = ADDRESS.search(field.value)
+        if field.label in rules.address_labels and found:
+            address = address or found[0]
+            if field.label in rules.name_labels:
+                name = name or field.value.replace(found[0], "").strip(" <>")
+        elif field.label in rules.name_labels:
+            name = name or field.value.split("\n")[0]
+        elif field.label not in rules.dropped_labels:
+            said.append(field.value)
+    return Found(plugin, address, name[:100], "\n".join(part for part in said if part))
