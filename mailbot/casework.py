@@ -72,7 +72,12 @@ def _extended(word: Word, case: Case, now: datetime) -> tuple[Action, ...] | No:
     if case.extended_to is not None:
         return No("it was extended before: the law knows one extension")
     # The extension exists when its letter is sent: the event follows from the letter (record.EVENTS_OF_LETTERS).
-    return _letters("extended", Word(**{**_plain(word), "letter": True}), case, until=terms(case.received, extended=True).extended_to)
+    return _letters(
+        "extended",
+        Word(**{**_plain(word), "letter": True}),
+        case,
+        until=terms(case.received, extended=True).extended_to,
+    )
 
 
 def _plain(word: Word) -> Mapping[str, object]:

@@ -3,10 +3,25 @@
 Owns adding up what the rules saw. Must never decide what is done about it, nor touch anything outside its arguments.
 """
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
-from mailbot.message import Address
+from mailbot import language
+from mailbot.message import Address, Message
+from mailbot.rules import Rules, Spoken, sentences, spoken
+
+JUDGED = 40_000  # characters of text: a request is made in less
+ARTICLE = re.compile(
+    r"\b(?:art(?:ikel|icle|\.)?s?|artt?\.|§)\s{0,3}(\d{1,2})\b(?:[^.\n]{0,60}?\b(avg|gdpr|dsgvo|ds-gvo|rgpd|verordening|regulation))?"
+    r"|\b(avg|gdpr|dsgvo|rgpd)[ ,:-]{1,3}(?:art(?:ikel|icle|\.)?\s{0,2})?(\d{1,2})\b",
+    re.IGNORECASE,
+)
+ARTICLE_WEIGHT = 0.6
+REGULATION = re.compile(r"\b(avg|gdpr|ds-?gvo|rgpd|algemene verordening|general data protection)\b", re.IGNORECASE)
+AUTOMATIC_FIRST = 1_500  # characters of text in which an automatic answer says what it is
 
 
 class Decision(StrEnum):
@@ -46,3 +61,142 @@ class Verdict:
     withdrawn: bool = False
     evidence: tuple[Evidence, ...] = ()
     defects: tuple[str, ...] = ()
+
+
+def classify(message: Message, rules: Rules) -> Verdict:
+    """Return what the message asks for. Pure, total and linear in the text."""
+    text = _judged(message)
+    said = [*sentences(message.subject, rules.classes, subject=True), *sentences(text, rules.classes)]
+    spoke = [one for rule in rules.rules for one in spoken(rule, said)]
+    evidence = [*_evidence(spoke), *_articles(f"{message.subject}\n{text}", rules)]
+    scores = _scores(evidence)
+    told = {one.rule.sets for one in spoke if one.rule.sets and not one.rule.watch}
+    automatic = _automatic(message, text, rules)
+    return _verdict(message, text, rules, scores, evidence, told, automatic)
+
+
+def _judged(message: Message) -> str:
+    text = message.form.text if message.form else message.written
+    return text[:JUDGED]
+
+
+def _evidence(spoke: Iterable[Spoken]) -> list[Evidence]:
+    return [Evidence(one.rule.id, one.text, one.rule.kind, one.rule.weight, one.rule.watch) for one in spoke]
+
+
+def _articles(text: str, rules: Rules) -> list[Evidence]:
+    """Return the rights that were named by their article, where the regulation is named too."""
+    if not REGULATION.search(text):
+        return []
+    found: dict[str, Evidence] = {}
+    for match in ARTICLE.finditer(text):
+        number = match[1] or match[4]
+        kind = rules.articles.get(number)
+        if kind:
+            found.setdefault(kind, Evidence(f"article-{number}", " ".join(match[0].split()), kind, ARTICLE_WEIGHT))
+    if len(found) > MANY_ARTICLES:
+        return []  # a list of all rights is a privacy statement, not a request
+    return list(found.values())
+
+
+MANY_ARTICLES = 4
+
+
+def _scores(evidence: Iterable[Evidence]) -> dict[str, float]:
+    """Add up per kind: independent hints, so 1 - (1-a)(1-b)...; each rule counts once however often it spoke."""
+    scores: dict[str, float] = {}
+    seen: set[tuple[str, str]] = set()
+    for one in evidence:
+        if one.kind is None or one.watch or (one.kind, one.rule) in seen:
+            continue
+        seen.add((one.kind, one.rule))
+        scores[one.kind] = 1 - (1 - scores.get(one.kind, 0.0)) * (1 - one.weight)
+    return scores
+
+
+def _verdict(
+    message: Message,
+    text: str,
+    rules: Rules,
+    scores: Mapping[str, float],
+    evidence: Sequence[Evidence],
+    told: set[str],
+    automatic: str | None,
+) -> Verdict:
+    limits = rules.thresholds
+    top = max(scores.values(), default=0.0)
+    decision, why = _decision(message, top, rules, withdrawn="withdrawn" in told, automatic=automatic)
+    floor = limits.kind if decision is Decision.REQUEST else limits.review_kind
+    order = {kind.name: place for place, kind in enumerate(rules.kinds)}
+    kinds = sorted((k for k, score in scores.items() if score >= floor), key=lambda k: order.get(k, 99))
+    if decision is Decision.OTHER or "withdrawn" in told:
+        kinds = []
+    sender = message.sender
+    if message.form is not None:
+        sender = Address(message.form.address, message.form.name) if message.form.address else _visitor(message)
+    return Verdict(
+        decision=decision,
+        reason=why,
+        kinds=tuple(kinds),
+        sub_kinds=tuple(sorted(one.partition(":")[2] for one in told if one.startswith("sub:") and "erasure" in kinds)),
+        language=language.detect(f"{message.subject}\n{text}" if len(text) < SHORT else text, rules.languages),
+        confidence=round(top, 3) if decision is not Decision.OTHER else round(1 - top, 3),
+        automatic=automatic,
+        sender=sender,
+        from_form=message.form is not None,
+        behalf=next((one.partition(":")[2] for one in sorted(told) if one.startswith("behalf:")), None),
+        reminder="reminder" in told,
+        withdrawn="withdrawn" in told,
+        evidence=tuple(evidence),
+        defects=message.defects,
+    )
+
+
+SHORT = 200  # characters: below this the subject helps to tell the language
+
+
+def _visitor(message: Message) -> Address | None:
+    """The visitor of a form that named no address in its body: Reply-To, when that is one other address."""
+    return message.reply_to[0] if len(message.reply_to) == 1 and message.reply_to[0] != message.sender else None
+
+
+def _decision(
+    message: Message, top: float, rules: Rules, *, withdrawn: bool, automatic: str | None
+) -> tuple[Decision, str]:
+    limits = rules.thresholds
+    if message.unreadable:
+        return (Decision.OTHER, "automatic and unreadable") if automatic else (Decision.REVIEW, message.unreadable)
+    if automatic in NEVER_REQUESTS:
+        return Decision.OTHER, f"automatic mail ({automatic})"
+    added = f"the evidence adds up to {top:.2f}"
+    if withdrawn:
+        return Decision.REVIEW, "an earlier request seems to be taken back"
+    if top >= limits.request:
+        return Decision.REQUEST, f"{added}, at least {limits.request} (request)"
+    if top >= limits.review:
+        return Decision.REVIEW, f"{added}, at least {limits.review} (review)"
+    return Decision.OTHER, f"{added}, below {limits.review} (review)"
+
+
+NEVER_REQUESTS = {"bounce", "receipt", "calendar", "auto-reply", "form receipt", "monitoring", "list"}
+
+
+def _automatic(message: Message, text: str, rules: Rules) -> str | None:
+    """Return what kind of automatic mail this is, or None. A form's mail is sent by the site for a person."""
+    if message.form is not None:
+        return "form receipt" if message.form.plugin == "receipt" else None
+    special = {
+        ":sender": (message.sender.address,) if message.sender else (),
+        ":subject": (message.subject,),
+        ":text": (text[:AUTOMATIC_FIRST].replace("\n", " "),),
+    }
+    for row in rules.headers:
+        values = special.get(row["name"]) or message.headers.get(row["name"], ())
+        if any(_pattern(row["value"]).search(value) for value in values):
+            return str(row["is"])
+    return None
+
+
+@lru_cache(maxsize=512)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)

@@ -1,0 +1,386 @@
+"""Rules as values: word classes, rules that combine them, and the self-check of each rule's own examples.
+
+Owns the language rules/*.toml is written in and the matcher behind it. Must never read a disk, and never judge a
+message: `classify.py` adds up what the rules see.
+
+A rule says which classes of words stand together in one sentence ("who wants", "what is done", "to which data"). Text
+is split into words once and each word is looked up once, so reading is linear whatever is sent.
+"""
+
+import re
+import tomllib
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import msgspec
+
+from mailbot.errors import OwnerMustFix
+
+WORD = re.compile(r"[a-z0-9]+(?:['\u2019][a-z]{1,2})?|[.!?;]+|\n\n+|[?]")
+ENDS = frozenset(".!?;\n")
+SENTENCE = 60  # words: a longer sentence is cut, so that a text without full stops is no single sentence
+WINDOW = 14  # words within which the classes of a rule stand, unless the rule says otherwise
+NEGATION = 4  # words before the deed in which a "not" turns it around
+WIDE = 6  # words before everything in which a needed "not" may stand ("ik wil niet dat jullie ...")
+AFTER = 4  # words after it ("verwijder mijn gegevens niet")
+STEM = 3  # letters: shorter stems would match everything
+WORDS_JUDGED = 6_000  # of one message: more than anybody writes to ask something
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `all` classes must stand within `window` words of each other, `none` nowhere in the sentence."""
+
+    id: str
+    kind: str | None
+    all: tuple[str, ...]
+    none: tuple[str, ...] = ()
+    weight: float = 0.6
+    window: int = WINDOW
+    negation: str = "silences"  # silences | ignored | needed
+    scope: str = "sentence"  # sentence | message | subject
+    sets: str = ""  # what it tells besides a kind: reminder, withdrawn, behalf:agent, sub:termination, automatic:list
+    question: bool | None = None  # only in a question, or never in one
+    watch: bool = False
+    matches: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class KindOfRequest:
+    """One kind: its policy and its names. `identity` is never or policy; `clock_hours` runs beside the case."""
+
+    name: str
+    identity: str = "policy"
+    urgent: bool = False
+    clock_hours: int = 0
+    order: int = 50
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What the evidence must add up to."""
+
+    request: float = 0.7
+    review: float = 0.35
+    kind: float = 0.55
+    review_kind: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Every word class, compiled for one look-up a word."""
+
+    exact: Mapping[str, frozenset[str]]
+    stems: Mapping[str, frozenset[str]]
+    lengths: tuple[int, ...]
+    phrases: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]]
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence: its words, where each class stands in it, and whether it asks something."""
+
+    words: tuple[str, ...]
+    places: Mapping[str, tuple[int, ...]]
+    question: bool
+    subject: bool = False
+
+    def said(self, first: int, last: int) -> str:
+        """Return the words from one place to another."""
+        return " ".join(self.words[max(first, 0) : last + 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything rules/*.toml says about understanding."""
+
+    rules: tuple[Rule, ...]
+    kinds: tuple[KindOfRequest, ...]
+    classes: Classes
+    thresholds: Thresholds
+    languages: Mapping[str, frozenset[str]]
+    headers: tuple[Mapping[str, Any], ...]
+    articles: Mapping[str, str]
+
+
+def parse(files: Mapping[str, str]) -> Rules:
+    """Return the rules in these TOML files (name -> text). OwnerMustFix lists every problem with file and line."""
+    problems: list[str] = []
+    tables = {name: _table(name, text, problems) for name, text in files.items()}
+    classes = _classes(tables)
+    kinds = tuple(sorted((_kind(name, t) for name, t in tables.items() if name.startswith("kinds/")), key=_order))
+    rules = tuple(_rules(files, tables, classes, problems))
+    merged: dict[str, Any] = {}
+    for table in tables.values():
+        for key in ("thresholds", "languages", "articles"):
+            merged.setdefault(key, {}).update(table.get(key, {}))
+        merged.setdefault("headers", []).extend(table.get("header", []))
+    found = Rules(
+        rules=rules,
+        kinds=kinds,
+        classes=classes,
+        thresholds=Thresholds(**merged["thresholds"]),
+        languages={name: frozenset(str(words).split()) for name, words in merged["languages"].items()},
+        headers=tuple(merged["headers"]),
+        articles=merged["articles"],
+    )
+    if not kinds:
+        problems.append("rules/kinds: there is no kind of request: put at least one file there")
+    problems += _contradictions(found)
+    if problems:
+        raise OwnerMustFix(problems)
+    return found
+
+
+def _order(kind: KindOfRequest) -> tuple[int, str]:
+    return kind.order, kind.name
+
+
+def _table(name: str, text: str, problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"rules/{name}: is not valid TOML ({error})")
+        return {}
+
+
+def _kind(name: str, table: Mapping[str, Any]) -> KindOfRequest:
+    return KindOfRequest(
+        name=name.removeprefix("kinds/").removesuffix(".toml"),
+        identity=table.get("identity", "policy"),
+        urgent=bool(table.get("urgent", False)),
+        clock_hours=int(table.get("clock_hours", 0)),
+        order=int(table.get("order", 50)),
+        labels=dict(table.get("label", {})),
+    )
+
+
+def _rules(
+    files: Mapping[str, str], tables: Mapping[str, Mapping[str, Any]], classes: Classes, problems: list[str]
+) -> Iterator[Rule]:
+    seen: set[str] = set()
+    for name, table in tables.items():
+        kind = name.removeprefix("kinds/").removesuffix(".toml") if name.startswith("kinds/") else None
+        for row in table.get("rule", ()):
+            where = f"rules/{name}:{_line(files[name], str(row.get('id', '')))}"
+            strange = set(row) - RULE_KEYS
+            problems += [f"{where}: a rule has no key `{key}`" for key in sorted(strange)]
+            try:
+                rule = msgspec.convert({"kind": kind, **row, "where": where}, Rule)
+            except msgspec.ValidationError as error:
+                problems.append(f"{where}: {error}")
+                continue
+            unknown = {part for one in (*rule.all, *rule.none) for part in one.split("|")} - classes.names
+            problems += [f"{where}: rule {rule.id}: there is no word class `{one}`" for one in sorted(unknown)]
+            if rule.id in seen:
+                problems.append(f"{where}: rule {rule.id} exists twice")
+            seen.add(rule.id)
+            if not unknown:
+                yield rule
+
+
+RULE_KEYS = {item.name for item in fields(Rule)} - {"where"}
+
+
+def _line(text: str, name: str) -> int:
+    place = text.find(f'"{name}"')
+    return text.count("\n", 0, max(place, 0)) + 1
+
+
+def _contradictions(rules: Rules) -> Iterator[str]:
+    """Yield what each rule's own examples say against it."""
+    for rule in rules.rules:
+        for text in rule.matches:
+            if not _speaks(rule, text, rules):
+                yield f"{rule.where}: rule {rule.id} does not match its own example: {text!r}"
+        for text in rule.ignores:
+            if _speaks(rule, text, rules):
+                yield f"{rule.where}: rule {rule.id} matches what it must ignore: {text!r}"
+
+
+def _speaks(rule: Rule, text: str, rules: Rules) -> bool:
+    return any(True for _ in spoken(rule, sentences(text, rules.classes, subject=rule.scope == "subject")))
+
+
+# Word classes
+
+
+def _classes(tables: Mapping[str, Mapping[str, Any]]) -> Classes:
+    """Compile [class.NAME] of all files: words, stems (`verwijder*`), phrases (`op_de_hoogte`) and `@OTHER` classes."""
+    written: dict[str, list[str]] = {}
+    for table in tables.values():
+        for name, languages in table.get("class", {}).items():
+            parts = languages.values() if isinstance(languages, dict) else [languages]
+            written.setdefault(name, []).extend(word for part in parts for word in str(part).split())
+    exact: dict[str, set[str]] = {}
+    stems: dict[str, set[str]] = {}
+    phrases: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for name in written:
+        for word in _expanded(name, written, ()):
+            folded = fold(word.rstrip("*"))
+            if "_" in folded:
+                first, *rest = folded.split("_")
+                phrases.setdefault(first, []).append((tuple(rest), name))
+            elif word.endswith("*") and len(folded) >= STEM:
+                stems.setdefault(folded, set()).add(name)
+            else:
+                exact.setdefault(folded, set()).add(name)
+    return Classes(
+        exact={word: frozenset(names) for word, names in exact.items()},
+        stems={word: frozenset(names) for word, names in stems.items()},
+        lengths=tuple(sorted({len(word) for word in stems})),
+        phrases={word: tuple(found) for word, found in phrases.items()},
+        names=frozenset(written),
+    )
+
+
+def _expanded(name: str, written: Mapping[str, Sequence[str]], above: tuple[str, ...]) -> Iterator[str]:
+    for word in written.get(name, ()):
+        if not word.startswith("@"):
+            yield word
+        elif word[1:] not in above:
+            yield from _expanded(word[1:], written, (*above, name))
+
+
+def fold(text: str) -> str:
+    """Return the text in lower case without accents: what people leave out on a phone."""
+    if text.isascii():
+        return text.lower()
+    plain = unicodedata.normalize("NFKD", text.lower().replace("\u00df", "ss").replace("\u2019", "'"))
+    return "".join(letter for letter in plain if not unicodedata.combining(letter))
+
+
+def sentences(text: str, classes: Classes, *, subject: bool = False) -> list[Sentence]:
+    """Return the text as sentences with the classes of their words. Linear in the text; a bounded number of words."""
+    out: list[Sentence] = []
+    words: list[str] = []
+    count = 0
+    for token in WORD.findall(fold(text)):
+        if token[0] in ENDS:
+            if words:
+                out.append(_sentence(words, classes, question="?" in token, subject=subject))
+                words = []
+            continue
+        words.append(token.replace("\u2019", "'").split("'")[0] if "'" in token else token)
+        count += 1
+        if len(words) >= SENTENCE:
+            out.append(_sentence(words, classes, question=False, subject=subject))
+            words = words[-WINDOW:]
+        if count >= WORDS_JUDGED:
+            break
+    if words:
+        out.append(_sentence(words, classes, question=False, subject=subject))
+    return out
+
+
+def _sentence(words: Sequence[str], classes: Classes, *, question: bool, subject: bool) -> Sentence:
+    places: dict[str, list[int]] = {}
+    for place, word in enumerate(words):
+        for name in _names(word, classes):
+            places.setdefault(name, []).append(place)
+        for rest, name in classes.phrases.get(word, ()):
+            if _follows(words, place + 1, rest):
+                places.setdefault(name, []).append(place)
+    return Sentence(tuple(words), {name: tuple(found) for name, found in places.items()}, question, subject)
+
+
+def _follows(words: Sequence[str], place: int, rest: Sequence[str]) -> bool:
+    if place + len(rest) > len(words):
+        return False
+    return all(
+        word.startswith(part[:-1]) if part.endswith("*") else word == part
+        for word, part in zip(words[place:], rest, strict=False)
+    )
+
+
+def _names(word: str, classes: Classes) -> Iterator[str]:
+    if word in classes.exact:
+        yield from classes.exact[word]
+    for length in classes.lengths:
+        if length > len(word):
+            break
+        found = classes.stems.get(word[:length])
+        if found:
+            yield from found
+
+
+# Matching
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A rule that spoke, and the words it saw."""
+
+    rule: Rule
+    text: str
+
+
+def spoken(rule: Rule, said: Sequence[Sentence]) -> Iterator[Spoken]:
+    """Yield each sentence in which the rule speaks; for a rule about the whole message at most once."""
+    if rule.scope == "message":
+        whole = _over_message(rule, said)
+        if whole:
+            yield Spoken(rule, whole)
+        return
+    for sentence in said:
+        if rule.scope == "subject" and not sentence.subject:
+            continue
+        if rule.question is not None and sentence.question != rule.question:
+            continue
+        text = _in_sentence(rule, sentence)
+        if text:
+            yield Spoken(rule, text)
+
+
+def _over_message(rule: Rule, said: Sequence[Sentence]) -> str:
+    seen = []
+    for one in rule.all:
+        found = next(((s, p) for s in said for p in _places(s, one)), None)
+        if found is None:
+            return ""
+        seen.append(found[0].said(found[1], found[1] + 2))
+    if any(_places(sentence, one) for sentence in said for one in rule.none):
+        return ""
+    return " ... ".join(seen)
+
+
+def _in_sentence(rule: Rule, sentence: Sentence) -> str:
+    if any(_places(sentence, one) for one in rule.none):
+        return ""
+    groups = [_places(sentence, one) for one in rule.all]
+    if not all(groups):
+        return ""
+    negations = sentence.places.get("not", ())
+    for first in groups[0]:
+        places = [first, *(_nearest(group, first) for group in groups[1:])]
+        low, high = min(places), max(places)
+        if high - low > rule.window:
+            continue
+        if rule.negation == "needed":
+            fits = any(low - WIDE <= place <= high + AFTER for place in negations)
+        else:
+            fits = not any(first - NEGATION <= place <= first + AFTER for place in negations)
+        if rule.negation == "ignored" or fits:
+            return sentence.said(low, high)
+    return ""
+
+
+def _places(sentence: Sentence, name: str) -> tuple[int, ...]:
+    """Where a class stands; `a|b` is either."""
+    if "|" not in name:
+        return sentence.places.get(name, ())
+    found: Iterable[int] = (place for part in name.split("|") for place in sentence.places.get(part, ()))
+    return tuple(sorted(found))
+
+
+def _nearest(places: Sequence[int], to: int) -> int:
+    index = bisect_left(places, to)
+    near = places[max(index - 1, 0) : index + 1] or places[-1:]
+    return min(near, key=lambda place: abs(place - to))
