@@ -15,7 +15,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mailbot import data
 from mailbot.classify import Decision, Verdict, classify
-from mailbot.house import ELSEWHERE
 from mailbot.message import Message, Reading, read
 from mailbot.rules import parse
 
@@ -28,7 +27,7 @@ def main() -> None:
     parser.add_argument("--mistakes", action="store_true")
     options = parser.parse_args()
     files = data.texts("rules")
-    rules = parse({name: text for name, text in files.items() if name not in ELSEWHERE})
+    rules = parse(data.phrases(files))
     reading = Reading.from_toml(tomllib.loads(files["quotes.toml"]), tomllib.loads(files["forms.toml"]))
     for folder in options.folder:
         rows = [json.loads(line) for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -3,11 +3,12 @@
 Owns finding and reading these folders. Must never interpret a file: `rules.py`, `letters.py` and the others do.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from mailbot.errors import OwnerMustFix
 
+ELSEWHERE = {"limits.toml", "warnings.toml", "quotes.toml", "forms.toml"}  # files in rules/ that hold no phrases
 HERE = Path(__file__).resolve().parent
 
 
@@ -40,6 +41,11 @@ def texts(name: str, override: str = "") -> dict[str, str]:
     if problems:
         raise OwnerMustFix(problems)
     return found
+
+
+def phrases(files: Mapping[str, str]) -> dict[str, str]:
+    """Return, of the texts in rules/, those that are about understanding."""
+    return {name: text for name, text in files.items() if name.endswith(".toml") and name not in ELSEWHERE}
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -27,7 +27,6 @@ from mailbot.rules import parse as parse_rules
 from mailbot.warnings import Ladder
 
 T = TypeVar("T")
-ELSEWHERE = {"limits.toml", "warnings.toml", "quotes.toml", "forms.toml"}  # files in rules/ that hold no phrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +47,12 @@ def furnish(settings: Settings) -> House:
     problems: list[str] = []
     files = data.texts("rules", settings.overrides.rules)
     limits = _attempt(problems, lambda: tomllib.loads(files["limits.toml"]), "rules/limits.toml") or {}
-    rules = _attempt(problems, lambda: parse_rules({k: v for k, v in files.items() if k not in ELSEWHERE}), "rules")
+    rules = _attempt(problems, lambda: parse_rules(data.phrases(files)), "rules")
     reading = _attempt(problems, lambda: _reading(files), "rules")
     ladder = _attempt(problems, lambda: Ladder.parse(files["warnings.toml"]), "rules/warnings.toml")
+    labels = {kind.name: kind.labels for kind in rules.kinds} if rules else {}
     templates = _attempt(
-        problems, lambda: Templates.parse(data.files("templates", settings.overrides.templates)), "templates"
+        problems, lambda: Templates.parse(data.files("templates", settings.overrides.templates), labels), "templates"
     )
     policy = _attempt(problems, lambda: policy_of(settings, rules, limits), "rules/limits.toml") if rules else None
     if problems or not (rules and reading and ladder and templates and policy):

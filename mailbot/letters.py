@@ -1,0 +1,424 @@
+"""Template and facts to a mail: the same bytes every time.
+
+Owns how letters to persons and notices to the owner look and what headers they carry. Must never quote a word of an
+incoming mail to a person, never read a clock, and never choose a recipient.
+
+A letter is written once, as blocks of text (a paragraph, `# heading`, `- item`, `[picture]`, `[bar ...]`, `[button ...]`).
+Both parts of the mail are made from these blocks, so that text and HTML always say the same.
+"""
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from mailbot.client import QueuedLetter
+from mailbot.errors import OwnerMustFix
+
+LETTER = re.compile(r"(?P<language>[a-z]{2})/(?P<letter>[a-z_]+)\.(?P<part>txt|toml)")
+BLOCK = re.compile(r"\[(?P<name>picture|bar|button)(?: (?P<words>.*))?\]")
+LINK = re.compile(r"https?://[^\s<>()]+[^\s<>().,;:!?]")
+UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+EPOCH = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who signs the letters, from the configuration."""
+
+    name: str
+    address: str
+    complaint_url: str
+    owner: str
+    timezone: str = "Europe/Amsterdam"
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One letter in one language: its texts, whom it is for, and facts to try it with."""
+
+    subject: Any
+    body: Any
+    audience: str
+    picture: str = ""
+    sample: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """All letters, checked: each was rendered once with its own sample facts."""
+
+    letters: Mapping[tuple[str, str], Template]
+    layout: Any
+    words: Mapping[str, Mapping[str, Any]]
+    pictures: Mapping[str, bytes]
+    labels: Mapping[str, Mapping[str, str]]
+
+    @classmethod
+    def parse(cls, files: Mapping[str, bytes], labels: Mapping[str, Mapping[str, str]]) -> "Templates":
+        """Return the templates in these files (path -> contents). OwnerMustFix lists everything wrong with them.
+
+        `labels` names each kind of request per language (rules/kinds).
+        """
+        problems: list[str] = []
+        environment = ImmutableSandboxedEnvironment(
+            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+        )
+        environment.filters["escape_html"] = _escaped
+        texts = {name: raw.decode("utf-8", "replace") for name, raw in files.items() if not name.endswith(".png")}
+        found = cls(
+            letters={},
+            layout=_compiled(environment, "layout.html", texts, problems),
+            words={name: _table(f"{name}/words.toml", texts, problems) for name in _languages(texts)},
+            pictures={name: raw for name, raw in files.items() if name.endswith(".png")},
+            labels=labels,
+        )
+        found = replace(found, letters=dict(_letters(environment, texts, problems)))
+        problems += [] if problems else list(_tried(found))
+        if problems:
+            raise OwnerMustFix(problems)
+        return found
+
+    def get(self, letter: str, language: str) -> Template:
+        """Return the letter in this language; English is what everybody else reads."""
+        for name in (language, "en", "nl"):
+            if (letter, name) in self.letters:
+                return self.letters[letter, name]
+        raise OwnerMustFix(f"templates: there is no letter `{letter}` in any language")
+
+
+def _languages(texts: Mapping[str, str]) -> list[str]:
+    return sorted({name.split("/")[0] for name in texts if LETTER.fullmatch(name)})
+
+
+def _table(name: str, texts: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(texts[name])
+    except (KeyError, tomllib.TOMLDecodeError) as error:
+        problems.append(f"templates/{name}: {error}")
+        return {}
+
+
+def _compiled(
+    environment: ImmutableSandboxedEnvironment, name: str, texts: Mapping[str, str], problems: list[str]
+) -> Any:  # noqa: ANN401 - jinja's own type
+    try:
+        return environment.from_string(texts[name])
+    except TemplateError as error:
+        problems.append(f"templates/{name}:{getattr(error, 'lineno', 1)}: {error}")
+    except KeyError:
+        problems.append(f"templates/{name} is missing")
+    return environment.from_string("")
+
+
+def _letters(
+    environment: ImmutableSandboxedEnvironment, texts: Mapping[str, str], problems: list[str]
+) -> Iterator[tuple[tuple[str, str], Template]]:
+    for name in texts:
+        match = LETTER.fullmatch(name)
+        if not match or match["part"] != "txt":
+            continue
+        front = _table(f"{match['language']}/{match['letter']}.toml", texts, problems)
+        try:
+            subject = environment.from_string(str(front.get("subject", "")))
+        except TemplateError as error:
+            problems.append(f"templates/{name}: subject: {error}")
+            continue
+        yield (
+            (match["letter"], match["language"]),
+            Template(
+                subject=subject,
+                body=_compiled(environment, name, texts, problems),
+                audience=str(front.get("audience", "person")),
+                picture=str(front.get("picture", "")),
+                sample=dict(front.get("sample", {})),
+            ),
+        )
+
+
+def _tried(templates: Templates) -> Iterator[str]:
+    """Render every letter with its sample facts, so that a wrong name stops the start and not a client's letter."""
+    sender = Sender("Voorbeeld", "info@example.nl", "https://example.nl/", "owner@example.nl")
+    for (letter, language), template in templates.letters.items():
+        try:
+            compose(sample_letter(letter, language, template), sender, templates)
+        except (TemplateError, OwnerMustFix, KeyError, ValueError, TypeError) as error:
+            yield f"templates/{language}/{letter}.txt: {error}"
+
+
+def sample_letter(letter: str, language: str, template: Template) -> QueuedLetter:
+    """Return the letter a template's own sample facts make; golden copies and the check at start use it."""
+    return QueuedLetter(
+        message_id=f"<{hashlib.sha256(letter.encode()).hexdigest()[:32]}@example.nl>",
+        letter=letter,
+        audience=template.audience,
+        to="iemand@example.org",
+        language=language,
+        case=str(template.sample.get("number", "")) or None,
+        facts=dict(template.sample),
+        queued=EPOCH,
+    )
+
+
+def compose(queued: QueuedLetter, sender: Sender, templates: Templates) -> EmailMessage:
+    """Return the mail for a queued letter: deterministic, so that a letter sent again is the same letter."""
+    template = templates.get(queued.letter, queued.language)
+    context = _context(queued, sender, templates)
+    blocks = list(_blocks(template.body.render(context)))
+    message = EmailMessage(policy=SMTP)
+    _headers(message, queued, sender, _line(template.subject.render(context)))
+    message.set_content(_as_text(blocks, context), subtype="plain", charset="utf-8", cte="quoted-printable")
+    page = templates.layout.render({**context, "content": _as_html(blocks, queued), "subject": message["Subject"]})
+    message.add_alternative(page, subtype="html", charset="utf-8", cte="quoted-printable")
+    if template.picture:
+        _put_picture(message, templates.pictures[template.picture], queued)
+    _fix_boundaries(message, queued.message_id)
+    return message
+
+
+def _headers(message: EmailMessage, queued: QueuedLetter, sender: Sender, subject: str) -> None:
+    """RFC 3834 section 3: say that it is automatic, thread it, and ask other robots to keep quiet."""
+    message["From"] = f'"{_line(sender.name).replace(chr(34), "")}" <{sender.address}>'
+    message["To"] = queued.to
+    message["Subject"] = subject
+    message["Date"] = format_datetime(queued.queued.astimezone(ZoneInfo(sender.timezone)))
+    message["Message-ID"] = queued.message_id
+    if queued.in_reply_to:
+        message["In-Reply-To"] = queued.in_reply_to
+    if queued.references:
+        message["References"] = " ".join(queued.references)
+    answers = queued.audience == "person" and bool(queued.in_reply_to)
+    message["Auto-Submitted"] = "auto-replied" if answers else "auto-generated"
+    message["X-Auto-Response-Suppress"] = "All"
+    message["X-Mailbot"] = queued.letter.replace("_", "-")
+    message["Content-Language"] = queued.language
+
+
+def _context(queued: QueuedLetter, sender: Sender, templates: Templates) -> dict[str, Any]:
+    words = templates.words.get(queued.language) or templates.words["en"]
+    known = queued.facts.get("kinds")
+    labels = [_label(str(kind), queued.language, templates.labels) for kind in known] if isinstance(known, list) else []
+    return {
+        **_defaults(),
+        **{name: _clean(value) for name, value in queued.facts.items()},
+        "labels": labels,
+        "label": lambda kind: _label(kind, queued.language, templates.labels),
+        "sender": sender,
+        "language": queued.language,
+        "day": lambda text: long_date(text, words),
+        "moment": lambda text: _moment(text, words, sender.timezone),
+        "words": words,
+        "to_owner": queued.audience == "owner",
+    }
+
+
+def _defaults() -> dict[str, Any]:
+    """Facts every letter may rely on; what is not given is empty, what is unknown to this list is an error."""
+    empty = (
+        "number reason subject address behalf letter step received promise statement_term legal_limit extended_to note"
+    )
+    return {
+        **dict.fromkeys(empty.split(), ""),
+        "actions": [],
+        "kinds": [],
+        "sub_kinds": [],
+        "evidence": [],
+        "from_form": False,
+    }
+
+
+def _clean(value: object) -> object:
+    """Nothing a stranger wrote may look like one of our blocks or break a line (P14)."""
+    if isinstance(value, str):
+        return UNSAFE.sub(" ", value).replace("\n", " ").replace("[", "(").replace("]", ")")
+    if isinstance(value, list | tuple):
+        return [_clean(one) for one in value]
+    if isinstance(value, dict):
+        return {key: one if key == "href" else _clean(one) for key, one in value.items()}
+    return value
+
+
+def _label(kind: str, language: str, labels: Mapping[str, Mapping[str, str]]) -> str:
+    names = labels.get(kind, {})
+    return names.get(language) or names.get("en") or kind.replace("_", " ")
+
+
+def long_date(text: str, words: Mapping[str, Any]) -> str:
+    """Return an ISO date (or moment) written out: `woensdag 23 december 2026`."""
+    if not text:
+        return ""
+    day = date.fromisoformat(text[:10])
+    return f"{words['days'][day.weekday()]} {day.day} {words['months'][day.month - 1]} {day.year}"
+
+
+def _moment(text: str, words: Mapping[str, Any], timezone: str) -> str:
+    if not text:
+        return ""
+    at = datetime.fromisoformat(text).astimezone(ZoneInfo(timezone))
+    return f"{long_date(at.date().isoformat(), words)}, {at:%H:%M}"
+
+
+def _line(text: str) -> str:
+    return " ".join(UNSAFE.sub(" ", text).split())
+
+
+Block = tuple[str, str]
+
+
+def _blocks(text: str) -> Iterator[Block]:
+    """Cut the rendered text into blocks."""
+    paragraph: list[str] = []
+    for raw in [*text.split("\n"), ""]:
+        line = raw.strip()
+        match = BLOCK.fullmatch(line)
+        start = next((mark for mark in ("# ", "- ") if line.startswith(mark)), "")
+        if line and not match and not start:
+            paragraph.append(line)
+            continue
+        if paragraph:
+            yield "paragraph", " ".join(paragraph)
+            paragraph = []
+        if match:
+            yield match["name"], match["words"] or ""
+        elif start:
+            yield ("heading" if start == "# " else "item"), line[2:]
+
+
+def _as_text(blocks: Sequence[Block], context: Mapping[str, Any]) -> str:
+    out: list[str] = []
+    for place, (name, text) in enumerate(blocks):
+        following = blocks[place + 1][0] if place + 1 < len(blocks) else ""
+        if name == "picture":
+            out += [context["words"]["picture_text"], ""]
+        elif name == "bar":
+            out += [_text_bar(text), ""]
+        elif name == "button":
+            label, _, href = text.rpartition(" | ")
+            out += [f"{label}:", f"  {href}", ""]
+        elif name == "heading":
+            out += [text.upper() if len(text) < 40 else text, ""]  # noqa: PLR2004 - a long heading shouts
+        else:
+            out += [f"- {text}" if name == "item" else text] + ([""] if name != "item" or following != "item" else [])
+    return "\n".join(_wrapped(out)).strip() + "\n"
+
+
+def _wrapped(lines: Sequence[str]) -> Iterator[str]:
+    from textwrap import wrap  # noqa: PLC0415 - only letters that leave need it
+
+    for line in lines:
+        if len(line) <= 76 or "mailto:" in line:  # noqa: PLR2004 - RFC 5322, 2.1.1 recommends 78
+            yield line
+        else:
+            indent = "  " if line.startswith("- ") else ""
+            yield from wrap(line, 76, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def _text_bar(words: str) -> str:
+    share, _, label = words.partition(" | ")
+    filled = round(_percent(share) / 10)
+    return f"[{'#' * filled}{'.' * (10 - filled)}] {label}"
+
+
+def _percent(text: str) -> int:
+    return max(0, min(100, int(float(text))))
+
+
+def _as_html(blocks: Sequence[Block], queued: QueuedLetter) -> str:
+    out: list[str] = []
+    place = 0
+    while place < len(blocks):
+        name, text = blocks[place]
+        if name == "item":
+            items = []
+            while place < len(blocks) and blocks[place][0] == "item":
+                items.append(f'<li style="margin:0 0 6px 0">{_rich(blocks[place][1])}</li>')
+                place += 1
+            out.append(f'<ul style="margin:0 0 16px 0;padding:0 0 0 22px">{"".join(items)}</ul>')
+            continue
+        out.append(_html_block(name, text, queued))
+        place += 1
+    return "\n".join(out)
+
+
+def _html_block(name: str, text: str, queued: QueuedLetter) -> str:
+    if name == "heading":
+        return f'<h2 style="font-size:18px;line-height:1.3;margin:24px 0 8px 0">{_rich(text)}</h2>'
+    if name == "picture":
+        alt = _escaped(text)
+        return (
+            f'<p style="margin:0 0 16px 0"><img src="cid:{_content_id(queued)}" width="520" alt="{alt}" '
+            'style="display:block;width:100%;max-width:520px;height:auto;border:0;border-radius:6px"></p>'
+        )
+    if name == "bar":
+        return _html_bar(text)
+    if name == "button":
+        label, _, href = text.rpartition(" | ")
+        return (
+            '<table role="presentation" cellpadding="0" cellspacing="0" border="0" style="margin:0 0 10px 0"><tr>'
+            f'<td class="button" bgcolor="#1f4e79" style="border-radius:6px"><a href="{_escaped(href)}" '
+            'style="display:inline-block;padding:13px 20px;color:#ffffff;text-decoration:none;font-weight:bold">'
+            f"{_escaped(label)}</a></td></tr></table>"
+        )
+    return f'<p style="margin:0 0 16px 0">{_rich(text)}</p>'
+
+
+def _html_bar(words: str) -> str:
+    """A bar of table cells: the one way every mail program draws it. The words beside it say the same."""
+    share, _, label = words.partition(" | ")
+    percent = _percent(share)
+    colour = "#2e7d32" if percent < 50 else "#b26a00" if percent < 85 else "#b3261e"  # noqa: PLR2004 - calm, soon, now
+    full = f'<td width="{percent}%" bgcolor="{colour}" style="height:10px;line-height:10px;font-size:1px">&nbsp;</td>'
+    rest = (
+        f'<td width="{100 - percent}%" bgcolor="#d9dee3" style="height:10px;line-height:10px;font-size:1px">&nbsp;</td>'
+    )
+    return (
+        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="margin:0 0 4px 0"><tr>'
+        f"{full if percent else ''}{rest if percent < 100 else ''}</tr></table>"  # noqa: PLR2004 - per cent
+        f'<p style="margin:0 0 18px 0;font-size:15px">{_rich(label)}</p>'
+    )
+
+
+def _rich(text: str) -> str:
+    """Escape, and make web addresses clickable."""
+    return LINK.sub(lambda match: f'<a href="{match[0]}" style="color:inherit">{match[0]}</a>', _escaped(text))
+
+
+def _escaped(text: str) -> str:
+    for mark, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
+        text = text.replace(mark, name)
+    return text
+
+
+def _content_id(queued: QueuedLetter) -> str:
+    return "picture." + queued.message_id.strip("<>")
+
+
+def _put_picture(message: EmailMessage, picture: bytes, queued: QueuedLetter) -> None:
+    parts = message.get_payload()
+    page = parts[1] if isinstance(parts, list) else None
+    if isinstance(page, EmailMessage):
+        page.add_related(
+            picture,
+            "image",
+            "png",
+            cid=f"<{_content_id(queued)}>",
+            filename="identiteitsbewijs.png",
+            disposition="inline",
+        )
+
+
+def _fix_boundaries(message: EmailMessage, seed: str) -> None:
+    """MIME boundaries are random by default; ours follow from the Message-ID, so the bytes are the same each time."""
+    for place, part in enumerate(message.walk()):
+        if part.is_multipart():
+            part.set_boundary("=_" + hashlib.sha256(f"{seed} {place}".encode()).hexdigest()[:32])
