@@ -17,9 +17,8 @@ from pathlib import Path
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from mailbot import systemd
-from mailbot.arrivals import Reader, TakenIn, take_in
+from mailbot.arrivals import TakenIn, take_in
 from mailbot.config import Settings
-from mailbot.due import tick
 from mailbot.errors import LoginRefused, TryLater
 from mailbot.house import House, furnish
 from mailbot.mailbox import ImapSettings, Mailbox
@@ -27,6 +26,7 @@ from mailbot.outbox import Outbox, SmtpSettings
 from mailbot.perform import ImapThread, Settled, World, settle
 from mailbot.record import Desk
 from mailbot.register import Register
+from mailbot.ticks import tick
 
 LOG = logging.getLogger(__name__)
 TICK = 60  # seconds between looks at what is due
@@ -133,7 +133,7 @@ class App:
             summary.settled(await settle(self.world))
 
         summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
-        summary.warnings += tick(self.world, house, settings)
+        summary.warnings += tick(self.world, house.ladder, settings)
         await settled()
 
     def _history_from(self) -> datetime | None:

@@ -87,8 +87,9 @@ async def take_in(
         for uid in done.aside:
             await world.imap.call(mailbox.flag, uid, ASIDE)
         _mark(world, chunk[-1] + 1, status.messages)
-    if not uids:
-        _mark(world, watch.next_uid, status.messages)
+    if uids:
+        status = await world.imap.call(mailbox.status)  # what was filed is no longer in the inbox
+    _mark(world, max(watch.next_uid, *(uid + 1 for uid in uids), 1), status.messages)
     return done
 
 
@@ -139,7 +140,7 @@ def stop_letters(world: World, why: str, now: datetime) -> None:
         world.register.commit_office(replace(office, stops=(*office.stops, Stop(why, now))))
         facts = {"reason": why, "number": "", "address": ""}
         notice = NotifyOwner("notice_stop", f"stop {why} {now.isoformat()}", facts)
-        _commit(world, Plan(f"letters are held: {why}", (notice,), world.desk.owner), None, now)
+        commit_plan(world, Plan(f"letters are held: {why}", (notice,), world.desk.owner), None, now)
     world.told("stop", why)
 
 
@@ -150,7 +151,7 @@ def _take(world: World, reader: Reader, doubts: Doubts, arrived: tuple[int, Fetc
         plan = plan_for(world, reader, uidvalidity, fetched)
     except MailbotError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - total: one bad message must not stop the rest
         # Anything else is a bug. Its text may quote the mail, so only its class and place reach the log.
         LOG.error("message UID %s could not be handled: %s", fetched.uid, where(error))  # noqa: TRY400 - no traceback
         if _set_aside(world, doubts, uidvalidity, fetched):
@@ -182,7 +183,7 @@ def plan_for(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -
         delivery = delivery_of(world, uidvalidity, fetched, now)
         known = known_about(world, reader, message, verdict, now)
         plan = decide(message, verdict, delivery, known, reader.policy)
-        _commit(world, plan, (message, delivery), now)
+        commit_plan(world, plan, (message, delivery), now)
     for action in plan.actions:
         if isinstance(action, StopLetters):
             stop_letters(world, action.why, now)
@@ -238,7 +239,7 @@ def _sent(world: World, address: str, now: datetime) -> Sent:
     )
 
 
-def _commit(world: World, plan: Plan, arrived: tuple[Message, Delivery] | None, now: datetime) -> None:
+def commit_plan(world: World, plan: Plan, arrived: tuple[Message, Delivery] | None, now: datetime) -> None:
     """Write the plan into its record in one atomic commit. Inside a transaction."""
     if plan.client is None or not plan.actions:
         return
@@ -265,5 +266,5 @@ def _set_aside(world: World, doubts: Doubts, uidvalidity: int, fetched: Fetched)
             "received": fetched.internaldate.isoformat(),
         }
         notice = NotifyOwner("notice_aside", f"aside {key}", facts)
-        _commit(world, Plan("a message could not be handled", (notice,), world.desk.owner), None, now)
+        commit_plan(world, Plan("a message could not be handled", (notice,), world.desk.owner), None, now)
     return True

@@ -30,7 +30,7 @@ NUMBER = click.argument("number", metavar="NUMBER")
 
 
 def _ends_well(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn the error tree into a sentence on stderr and the contract's exit code; no traceback for a person's mistake."""
+    """Turn the error tree into a sentence on stderr and the contract's exit code; no traceback for a mistake."""
 
     @wraps(command)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -3,8 +3,8 @@
 Owns how letters to persons and notices to the owner look and what headers they carry. Must never quote a word of an
 incoming mail to a person, never read a clock, and never choose a recipient.
 
-A letter is written once, as blocks of text (a paragraph, `# heading`, `- item`, `[picture]`, `[bar ...]`, `[button ...]`).
-Both parts of the mail are made from these blocks, so that text and HTML always say the same.
+A letter is written once, as blocks of text: a paragraph, `# heading`, `- item`, `[picture]`, `[bar ...]` or
+`[button ...]`. Both parts of the mail are made from these blocks, so that text and HTML always say the same.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from email.utils import format_datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, TemplateError, pass_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mailbot.client import QueuedLetter
@@ -75,6 +75,7 @@ class Templates:
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
         )
         environment.filters["escape_html"] = _escaped
+        environment.filters["label"] = pass_context(_labelled)
         texts = {name: raw.decode("utf-8", "replace") for name, raw in files.items() if not name.endswith(".png")}
         found = cls(
             letters={},
@@ -248,6 +249,11 @@ def _clean(value: object) -> object:
     return value
 
 
+def _labelled(context: Mapping[str, Any], kind: str) -> str:
+    """The name of a kind in the letter's language, as a filter: `kinds | map("label")`."""
+    return str(context["label"](kind))
+
+
 def _label(kind: str, language: str, labels: Mapping[str, Mapping[str, str]]) -> str:
     names = labels.get(kind, {})
     return names.get(language) or names.get("en") or kind.replace("_", " ")
@@ -382,7 +388,8 @@ def _html_bar(words: str) -> str:
         f'<td width="{100 - percent}%" bgcolor="#d9dee3" style="height:10px;line-height:10px;font-size:1px">&nbsp;</td>'
     )
     return (
-        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="margin:0 0 4px 0"><tr>'
+        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="margin:0 0 4px 0">'
+        "<tr>"
         f"{full if percent else ''}{rest if percent < 100 else ''}</tr></table>"  # noqa: PLR2004 - per cent
         f'<p style="margin:0 0 18px 0;font-size:15px">{_rich(label)}</p>'
     )

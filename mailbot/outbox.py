@@ -81,6 +81,11 @@ class Outbox:
             await self._offer(client, envelope_from, recipient)
         return await self._data(client, message.as_bytes(policy=WIRE))
 
+    async def probe(self) -> None:
+        """Open the connection and log in, and nothing else."""
+        if self._client is None:
+            await self._open()
+
     async def _offer(self, client: aiosmtplib.SMTP, envelope_from: str, recipient: str) -> None:
         """MAIL and RCPT: whatever goes wrong here, nothing was sent."""
         options = ["SMTPUTF8"] if not recipient.isascii() else []

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.message import EmailMessage
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from mailbot import record as records
@@ -116,7 +117,7 @@ async def _send_letters(world: World, done: Settled) -> None:
             if not getattr(error, "this_letter_only", False):
                 break
         else:
-            _update(world, place, lambda r, one=letter, said=accepted.reply: records.sent(r, one, world.now(), said))
+            _update(world, place, partial(records.sent, letter=letter, now=world.now(), reply=accepted.reply))
             world.told("letter", letter.letter)
             done.sent += 1
 
@@ -185,7 +186,7 @@ async def _put_copies(world: World) -> None:
                 await world.imap.call(
                     world.imap.mailbox.append, folder, raw, letter.message_id, letter.settled or world.now()
                 )
-            _update(world, place, lambda r, one=letter.message_id, copy=copy: _copied(r, one, copy))
+            _update(world, place, partial(_copied, message_id=letter.message_id, copy=copy))
 
 
 def _copied(before: ClientRecord, message_id: str, copy: str) -> ClientRecord:
@@ -224,7 +225,9 @@ async def _file(world: World, done: Settled) -> None:
         filing = Filing.FILED if outcome.state == "filed" else Filing.GONE
         done.filed += filing is Filing.FILED
         _update(
-            world, places[outcome.uid, outcome.digest], lambda r, o=outcome, f=filing: _moved(r, o.uid, o.digest, f)
+            world,
+            places[outcome.uid, outcome.digest],
+            partial(_moved, uid=outcome.uid, digest=outcome.digest, filing=filing),
         )
         world.told("filed", "")
 

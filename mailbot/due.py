@@ -1,0 +1,136 @@
+"""What the clock asks for: warnings, the digest, the nightly count. Cases + now -> plans.
+
+Owns what is due at a moment. Must never keep a timer: every tick looks at the register anew, so a tick that was missed
+loses nothing, and what was recorded as done is not done again.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+from mailbot.case import Case, State
+from mailbot.client import ClientRecord, LetterState
+from mailbot.deadlines import is_working_day
+from mailbot.plan import Action, NotifyOwner, Plan, RecordEvent
+from mailbot.warnings import Ladder, Step, due, terms_of
+
+MONDAY = 0
+DUTCH_STEP = {"promise": "de belofte", "limit": "de wettelijke termijn", "extended": "de verlengde termijn"}
+
+
+def warnings(record: ClientRecord, now: datetime, ladder: Ladder) -> Plan | None:
+    """Return the plan that warns the owner about this client's cases, or None when nothing is due."""
+    actions: list[Action] = []
+    for case in record.cases:
+        steps = due(case, now.astimezone(case.received.tzinfo) if now.tzinfo is None else now, ladder)
+        if not steps:
+            continue
+        actions.append(_warning(record, case, steps[0]))
+        for step in steps:
+            facts = {"step": step.name, "clock": step.clock}
+            actions.append(RecordEvent(case.number, "warned", in_words(step), facts))
+    return Plan("a term runs out", tuple(actions), record.address) if actions else None
+
+
+def _warning(record: ClientRecord, case: Case, step: Step) -> NotifyOwner:
+    dates = terms_of(case)
+    facts = {
+        "number": case.number,
+        "kinds": list(case.open_kinds),
+        "address": shown(record.address),
+        "step": in_words(step),
+        "percent": share(case, step.days_left),
+        "received": case.received.isoformat(),
+        "promise": dates.promise.isoformat(),
+        "legal_limit": dates.limit.isoformat(),
+    }
+    return NotifyOwner("notice_warning", f"warned {case.number} {step.clock} {step.name}", facts, case.number)
+
+
+def in_words(step: Step) -> str:
+    """Return the step as the owner reads it."""
+    kind, _, rest = step.name.partition("-")
+    if kind == "breach":
+        return f"{rest.removesuffix('h')} van de 72 uur voor een datalek zijn om"
+    if kind == "late":
+        return f"de beloofde datum is {days(-step.days_left)} voorbij"
+    what = DUTCH_STEP[kind]
+    if step.days_left > 0:
+        return f"nog {days(step.days_left)} tot {what}"
+    return (
+        f"vandaag is de laatste dag van {what}" if step.days_left == 0 else f"{what} is {days(-step.days_left)} voorbij"
+    )
+
+
+def days(number: int) -> str:
+    """Return a number of days in Dutch."""
+    return "1 dag" if number == 1 else f"{number} dagen"
+
+
+def share(case: Case, left: int) -> int:
+    """Return how much of the term is over, per cent."""
+    whole = max((terms_of(case).promise - case.received.date()).days, 1)
+    return max(0, min(100, round(100 * (whole - left) / whole)))
+
+
+def shown(address: str) -> str:
+    """Return an address as the owner reads it; nobody's is said to be unknown."""
+    return "onbekende afzender" if address.endswith(".invalid") else address
+
+
+def digest_due(now: datetime, at: datetime, sent: tuple[str, ...], *, something: bool) -> bool:
+    """Tell whether the digest goes now: once a working day when there is something, and on Monday always.
+
+    `at` is today's moment for it. A Monday that is a holiday still has its digest: it is the sign of life.
+    """
+    today = now.date()
+    if now < at or today.isoformat() in sent:
+        return False
+    return today.weekday() == MONDAY or (something and is_working_day(today))
+
+
+def digest_facts(
+    records: Iterator[ClientRecord], now: datetime, since: date, last: datetime, seen: int
+) -> dict[str, object]:
+    """Return what the digest says: open cases, what is new and what was done since the last one, what waits."""
+    facts: dict[str, list[object]] = {name: [] for name in ("cases", "reviews", "fresh", "done", "waiting")}
+    for record in records:
+        for case in record.cases:
+            _about_case(facts, record, case, now, last)
+        facts["waiting"] += [
+            f"{one.case}: {one.letter} ({one.reason})" for one in record.letters if one.state is LetterState.HELD
+        ]
+    facts["cases"].sort(key=lambda row: row["left_days"])  # type: ignore[index] # rows are made below
+    return {**facts, "since": since.isoformat(), "seen": seen, "now": now.isoformat()}
+
+
+def _about_case(
+    facts: dict[str, list[object]], record: ClientRecord, case: Case, now: datetime, last: datetime
+) -> None:
+    dates = terms_of(case)
+    aim = dates.limit if case.extended else dates.promise
+    left = (aim - now.date()).days
+    if case.is_open:
+        row = {
+            "number": case.number,
+            "kinds": list(case.open_kinds),
+            "address": shown(record.address),
+            "percent": share(case, left),
+            "left_days": left,
+            "until": aim.isoformat(),
+            "left": f"nog {days(left)}" if left > 0 else "vandaag" if left == 0 else f"{days(-left)} te laat",
+        }
+        facts["reviews" if case.state is State.REVIEW else "cases"].append(row)
+    for event in case.events:
+        if event.at > last:
+            row = {"number": case.number, "event": event.event, "kinds": list(case.kinds)}
+            facts["fresh" if event.event == "received" else "done"].append(row)
+
+
+def something_to_say(facts: dict[str, object]) -> bool:
+    """Tell whether a digest holds anything but the sign of life."""
+    return any(facts[name] for name in ("cases", "reviews", "fresh", "done", "waiting"))
+
+
+def old_enough(moment: datetime, now: datetime, days_kept: int) -> bool:
+    """Tell whether something from `moment` may be dropped."""
+    return now - moment > timedelta(days=days_kept)

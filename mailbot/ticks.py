@@ -1,0 +1,83 @@
+"""One tick: look at the register and the present, and commit what is due.
+
+Owns running `due.py` over the register. Must never send anything: notices are queued like letters and settled.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from mailbot import due
+from mailbot.arrivals import commit_plan
+from mailbot.client import LetterState
+from mailbot.config import Settings
+from mailbot.perform import World
+from mailbot.plan import NotifyOwner, Plan
+from mailbot.warnings import Ladder
+
+KEPT_DIGESTS = 40  # dates remembered: more than a month of Mondays and working days
+KEPT_NOTICES = 60  # days: a notice that was sent has done its work
+
+
+def tick(world: World, ladder: Ladder, settings: Settings) -> int:
+    """Commit every warning and the digest that are due now; return how many notices were queued."""
+    now = world.now()
+    count = _warn(world, ladder, now)
+    at = datetime.combine(now.date(), settings.owner.digest_time, tzinfo=now.tzinfo)
+    count += queue_digest(world, now, at)
+    _tidy(world, now)
+    return count
+
+
+def _warn(world: World, ladder: Ladder, now: datetime) -> int:
+    count = 0
+    with world.register.transaction():
+        for record in list(world.register.running()):
+            plan = due.warnings(record, now, ladder)
+            if plan is not None:
+                commit_plan(world, plan, None, now)
+                count += 1
+    return count
+
+
+def queue_digest(world: World, now: datetime, at: datetime, *, anyway: bool = False) -> int:
+    """Queue the digest when its time has come, or `anyway`; return 1 when it was queued."""
+    register = world.register
+    with register.transaction():
+        office = register.office
+        if office.watch is None or (not anyway and (now < at or now.date().isoformat() in office.digests)):
+            return 0
+        facts = facts_now(world, now)
+        if not anyway and not due.digest_due(now, at, office.digests, something=due.something_to_say(facts)):
+            return 0
+        key = f"digest {now.isoformat() if anyway else now.date().isoformat()}"
+        commit_plan(world, Plan("the digest is due", (NotifyOwner("digest", key, facts),), world.desk.owner), None, now)
+        digests = (*office.digests, now.date().isoformat())[-KEPT_DIGESTS:]
+        marks = {**office.marks, "digest": now.isoformat()}
+        register.commit_office(replace(register.office, digests=digests, marks=marks))
+    return 1
+
+
+def facts_now(world: World, now: datetime) -> dict[str, object]:
+    """Return the facts of a digest at this moment."""
+    office = world.register.office
+    since = office.watch.since if office.watch else now
+    last = datetime.fromisoformat(office.marks["digest"]) if "digest" in office.marks else since
+    return due.digest_facts(
+        world.register.clients(), now, since.date(), last, office.watch.messages if office.watch else 0
+    )
+
+
+def _tidy(world: World, now: datetime) -> None:
+    """Drop the owner's notices that were sent long ago (as little as possible, for as short as possible)."""
+    register = world.register
+    record = register.client(world.desk.owner)
+    if record is None:
+        return
+    kept = tuple(
+        one
+        for one in record.letters
+        if one.state is not LetterState.SENT or not due.old_enough(one.settled or now, now, KEPT_NOTICES)
+    )
+    if kept != record.letters:
+        with register.transaction():
+            register.commit(replace(record, letters=kept))
