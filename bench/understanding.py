@@ -69,11 +69,7 @@ def measured(rows: list[dict], verdicts: list[Verdict], messages: list[Message])
         kinds.update(f"{kind}: missed" for kind in set(row["labels"]) - set(verdict.kinds) if not row.get("either"))
         extra = set(verdict.kinds) - set(row["labels"]) - set(row.get("optional", ())) - set(row.get("either", ()))
         kinds.update(f"{kind}: wrong" for kind in extra)
-    long = [
-        (r, v)
-        for r, v, m in zip(rows, verdicts, messages, strict=True)
-        if len(m.written.split()) >= 20  # noqa: PLR2004
-    ]
+    long = [(r, v) for r, v, m in zip(rows, verdicts, messages, strict=True) if len(m.written.split()) >= 20]
     return {
         "requests": len(asked),
         "requests as other": _share(sum(v.decision is Decision.OTHER for _, v in asked), len(asked)),
