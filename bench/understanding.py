@@ -107,9 +107,8 @@ def mistakes(rows: list[dict], verdicts: list[Verdict], messages: list[Message])
         if not bad:
             continue
         asked = "+".join(row["labels"]) + (" either " + "+".join(row["either"]) if row.get("either") else "")
-        print(
-            f"- {row['file']} wanted [{asked or 'none'}] said {verdict.decision} [{'+'.join(verdict.kinds)}] {verdict.automatic or ''}"
-        )
+        kinds = "+".join(verdict.kinds)
+        print(f"- {row['file']} wanted [{asked or 'none'}] said {verdict.decision} [{kinds}] {verdict.automatic or ''}")
         print(f"    {message.subject} | {' '.join(message.written.split())[:300]}")
         print("    " + "; ".join(f"{one.rule} ({one.text})" for one in verdict.evidence)[:300])
 
