@@ -174,6 +174,220 @@ def _day(text: str) -> date:
         raise click.BadParameter(f"{text} is not a date such as 2026-11-25", param_hint="--received") from error
 
 
+@mailbot.command(epilog=_example("mailbot classify mails/ --json"))
+@CONFIG
+@click.argument("files", nargs=-1, required=True)
+@JSON
+@_ends_well
+def classify(config: str | None, files: tuple[str, ...], *, as_json: bool) -> None:
+    """Say what these mails ask for, and the evidence. `-` is stdin; a folder or an mbox counts as its messages."""
+    from mailbot import trial  # noqa: PLC0415
+
+    reader = trial.reader(config)
+    for name, raw in trial.messages(files):
+        facts = trial.verdict_json(name, raw, reader)
+        if as_json:
+            click.echo(json.dumps(facts, ensure_ascii=False))
+            continue
+        click.echo(f"{name}: {facts['decision']} {', '.join(facts['kinds'])} ({facts['language']}) - {facts['reason']}")
+        for one in facts["evidence"]:
+            click.echo(f"    {one['rule']:28} {one['weight']:.2f}  {one['text']}{'  (watch)' if one['watch'] else ''}")
+
+
+@mailbot.command(epilog=_example("mailbot preview request.eml"))
+@CONFIG
+@click.argument("files", nargs=-1, required=True)
+@_ends_well
+def preview(config: str | None, files: tuple[str, ...]) -> None:
+    """Show the plan and the letters as they would go out; touch nothing."""
+    from mailbot import trial  # noqa: PLC0415
+
+    house, settings = trial.house(config)
+    for name, raw in trial.messages(files):
+        click.echo(f"== {name}")
+        for line in trial.preview(raw, house, settings):
+            click.echo(line)
+
+
+@mailbot.command(epilog=_example("mailbot cases --open"))
+@CONFIG
+@click.option("--open", "only_open", is_flag=True, help="Only cases in which an answer is still owed.")
+@JSON
+@_ends_well
+def cases(config: str | None, *, only_open: bool, as_json: bool) -> None:
+    """List the register."""
+    from mailbot import owner  # noqa: PLC0415
+
+    register, _ = _register(config)
+    rows = owner.cases(register, only_open=only_open)
+    if as_json:
+        _print_lines(rows)
+        return
+    for row in rows:
+        kinds = ", ".join(row["kinds"]) or "to be judged"
+        click.echo(
+            f"{row['number']}  {row['state']:13} until {row['extended_to'] or row['promise']}  {kinds}  {row['client']}"
+        )
+
+
+@mailbot.command(epilog=_example("mailbot case KN-2026-0001"))
+@CONFIG
+@NUMBER
+@click.option("--kind", "kinds", multiple=True, help="Correct what it is about (and make it a request).")
+@click.option("--no-request", is_flag=True, help="It is no privacy request.")
+@JSON
+@_ends_well
+def case(config: str | None, number: str, kinds: tuple[str, ...], *, no_request: bool, as_json: bool) -> None:
+    """Show a case: its timeline and its terms, explained. With --kind the owner corrects it."""
+    from mailbot import owner, views  # noqa: PLC0415
+
+    if kinds or no_request:
+        _say(config, number, "kinds" if kinds else "no-request", kinds=kinds)
+    register, _ = _register(config)
+    record, found = owner.find(register, number)
+    if as_json:
+        click.echo(json.dumps(views.case_json(record, found), ensure_ascii=False))
+        return
+    for line in views.timeline(record, found):
+        click.echo(line)
+
+
+def _register(config: str | None) -> tuple[Any, Any]:
+    from mailbot.config import load  # noqa: PLC0415
+    from mailbot.owner import open_register  # noqa: PLC0415
+
+    settings = load(config, secrets=False)
+    return open_register(settings), settings
+
+
+def _say(config: str | None, number: str, action: str, *, preview: bool = False, **parts: Any) -> None:  # noqa: ANN401 - the fields of a Word
+    """Record one word of the owner and show what it did."""
+    from mailbot import app, owner, trial  # noqa: PLC0415
+    from mailbot.casework import Word  # noqa: PLC0415
+
+    register, settings = _register(config)
+    word = Word(action, **parts)
+    if preview:
+        for line in trial.preview_word(register, number, word, settings):
+            click.echo(line)
+        return
+    record = owner.say(register, number, word, app.desk_of(settings), app.clock(settings)())
+    waiting = [one.letter for one in record.letters if one.case == number.upper() and one.state == "held"]
+    click.echo(f"{number.upper()}: {action} recorded")
+    for letter in waiting:
+        click.echo(f"the letter `{letter}` waits for you: mailbot release {number.upper()}", err=True)
+
+
+def _word(name: str, about: str, options: tuple[str, ...]) -> None:
+    """Make the command for one word of the owner; what each needs is checked by casework.py."""
+
+    @_ends_well
+    def command(config: str | None, number: str, **parts: Any) -> None:  # noqa: ANN401 - options of that word
+        parts = {key: value for key, value in parts.items() if value is not None}
+        if "kinds" in parts:
+            parts["kinds"] = tuple(parts["kinds"])
+        _say(config, number, name, **parts)
+
+    command.__doc__ = about
+    made = {
+        "reason": click.option("--reason", help="Why. The person reads this."),
+        "kinds": click.option("--kind", "kinds", multiple=True, help="Only this kind of the case."),
+        "outcome": click.option(
+            "--outcome", type=click.Choice(["done", "partly", "founded", "not_founded"]), help="How it was answered."
+        ),
+        "letter": click.option("--letter/--no-letter", default=True, help="Prepare the letter that goes with it."),
+        "send": click.option("--send", is_flag=True, help="Send that letter without a further look."),
+        "preview": click.option("--preview", is_flag=True, help="Only show what would be recorded and sent."),
+    }
+    for option in (*options, "preview"):
+        command = made[option](command)
+    mailbot.command(name=name, epilog=_example(f"mailbot {name} KN-2026-0001"))(CONFIG(NUMBER(command)))
+
+
+_word("answer", "The request was answered, wholly or in part.", ("reason", "kinds", "outcome", "letter", "send"))
+_word("extend", "Take two more months, with the reason, within the first month.", ("reason", "send"))
+_word("refuse", "The request is refused, with the reason.", ("reason", "kinds", "letter", "send"))
+_word("withdraw", "The person took the request back.", ("reason", "kinds"))
+_word("identity", "You have seen who it is; the copy is deleted.", ("reason",))
+_word("lift", "The person lifted the restriction.", ("reason", "letter", "send"))
+_word("close", "Close a case that was answered, refused or withdrawn.", ("reason",))
+_word("ask", "Ask the person for what is missing.", ("reason", "send"))
+
+
+@mailbot.command(epilog=_example("mailbot release KN-2026-0001"))
+@CONFIG
+@click.argument("number", required=False)
+@_ends_well
+def release(config: str | None, number: str | None) -> None:
+    """Let waiting letters go: those of one case, or without a number all of them and every stop."""
+    from mailbot import owner  # noqa: PLC0415
+
+    register, _ = _register(config)
+    count = owner.release(register, number)
+    click.echo(f"{count} letter(s) will go out at the next look")
+
+
+@mailbot.command(
+    epilog=_example("mailbot intake --channel phone --received 2026-11-24T10:15 --from jan@example.nl --kind access")
+)
+@CONFIG
+@click.option("--channel", type=click.Choice(["phone", "post", "counter"]), required=True)
+@click.option("--received", required=True, metavar="MOMENT", help="When it came, such as 2026-11-24T10:15.")
+@click.option("--from", "address", default="", help="The person's mail address, when there is one.")
+@click.option("--name", default="", help="The person's name, when there is no address.")
+@click.option("--kind", "kinds", multiple=True, required=True)
+@click.option("--note", default="", help="How it came; no contents of the request.")
+@_ends_well
+def intake(config: str | None, received: str, kinds: tuple[str, ...], **parts: str) -> None:
+    """Record a request that came by phone, post or counter."""
+    from mailbot import app, owner, trial  # noqa: PLC0415
+
+    house, settings = trial.house(config)
+    trial.known_kinds(kinds, house)
+    now = app.clock(settings)()
+    moment = trial.moment(received, settings)
+    register = owner.open_register(settings)
+    number = owner.intake(register, settings, app.desk_of(settings), now, received=moment, kinds=kinds, **parts)
+    click.echo(number)
+
+
+@mailbot.command(epilog=_example("mailbot digest --preview"))
+@CONFIG
+@click.option("--preview", is_flag=True, help="Print it; send and record nothing.")
+@_ends_well
+def digest(config: str | None, *, preview: bool) -> None:
+    """Give the owner's overview, now."""
+    from mailbot import trial  # noqa: PLC0415
+
+    if preview:
+        click.echo(trial.digest_text(config))
+        return
+    asyncio.run(trial.send_digest(config))
+    click.echo("the digest was sent")
+
+
+@mailbot.command(epilog=_example("mailbot demo"))
+@click.option("--out", default="demo-out", type=click.Path(path_type=Path), help="Where letters and register are left.")
+@click.option("--quick", is_flag=True, help="Without pauses for the eye.")
+@_ends_well
+def demo(out: Path, *, quick: bool) -> None:
+    """Play a month at KosterNET in under a minute, on servers inside the process."""
+    from mailbot.demo.play import play  # noqa: PLC0415
+
+    asyncio.run(play(out, quick=quick))
+
+
+@mailbot.command(epilog=_example("mailbot completion bash > /etc/bash_completion.d/mailbot"))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell."""
+    from click.shell_completion import get_completion_class  # noqa: PLC0415
+
+    found = get_completion_class(shell)
+    if found is not None:
+        click.echo(found(mailbot, {}, "mailbot", "_MAILBOT_COMPLETE").source())
+
+
 def main() -> None:
     """Run the command line."""
     mailbot(prog_name="mailbot")

@@ -64,8 +64,8 @@ def terms(received: date, *, extended: bool = False) -> Terms:
 def _month_limit(day: date, months: int) -> tuple[date, str]:
     """Return the end of a period in months and how it was found (Regulation 1182/71, articles 3(2)(c) and 3(4))."""
     ends = add_months(day, months)
-    word = "one month" if months == 1 else f"{months} months"
-    why = f"{word} ends on {_long(ends)}"
+    word = "one month ends" if months == 1 else f"{months} months after receipt end"
+    why = f"{word} on {_long(ends)}"
     if ends.day != day.day:
         why += " (the last day of that month, which has no such day number)"
     rolled = ends

@@ -19,6 +19,7 @@ from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, Re
 EVENTS_OF_LETTERS = {
     "acknowledgement": ("acknowledged",),
     "identity": ("acknowledged", "identity_asked"),
+    "extended": ("extended",),
 }
 
 
@@ -127,7 +128,7 @@ def letter_of(
         message_id=message_id(key, desk.domain),
         letter=action.letter,
         audience="person",
-        to=action.to,
+        to=record.address,  # the one place a letter to a person gets its address: the one on file, whoever asks
         language=action.language,
         case=action.case,
         facts=dict(action.facts),

@@ -208,6 +208,11 @@ class Register:
         """Return an empty record for this address; it exists once it is committed."""
         return ClientRecord(id=self.client_id(address), address=address)
 
+    @staticmethod
+    def blank(address: str) -> ClientRecord:
+        """Return an empty record that belongs to no register: for previews."""
+        return ClientRecord(id="", address=address)
+
     def case(self, number: str) -> tuple[ClientRecord, Case] | None:
         """Return the case with this number and whose it is, or None."""
         return self._case_in(self._numbers.get(number), number)

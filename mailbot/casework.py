@@ -1,0 +1,185 @@
+"""What the owner did about a case, as plans: the same for his mail, his links and the command line.
+
+Owns what each of his words needs (a reason, an identity check) and which letter goes with it. Must never act without
+his word, and never write to anybody but the address on file (promises 3, 4, 13). A letter is a draft that waits until
+he lets it go, unless he says so at once.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailbot.case import ENDED, Case, State, Track
+from mailbot.client import ClientRecord
+from mailbot.deadlines import terms
+from mailbot.decide import NOBODY
+from mailbot.plan import Action, Plan, RecordEvent, SendLetter
+
+DRAFT = "a draft: it waits for the owner's word"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One thing the owner says about a case, and with what."""
+
+    action: str
+    reason: str = ""
+    kinds: tuple[str, ...] = ()
+    outcome: str = "done"  # done | partly | founded | not_founded
+    letter: bool = True
+    send: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """Why the word cannot be followed, and what to do instead."""
+
+    reason: str
+
+
+Steps = tuple[Action, ...]
+Step = Callable[[Word, ClientRecord, Case, datetime], "Steps | No"]
+
+
+def follow(word: Word, record: ClientRecord, case: Case, now: datetime) -> Plan | No:
+    """Return the plan for the owner's word, or why not. `now` is aware. Nothing is done by this function."""
+    step = STEPS.get(word.action)
+    if step is None:
+        return No(f"`{word.action}` is no word mailbot knows; it knows: {', '.join(sorted(STEPS))}")
+    strange = [kind for kind in word.kinds if kind not in case.kinds]
+    if strange and word.action != "kinds":
+        return No(f"{case.number} is not about {', '.join(strange)}: it is about {', '.join(case.kinds)}")
+    actions = step(word, record, case, now)
+    return actions if isinstance(actions, No) else Plan(f"the owner's word: {word.action}", actions, record.address)
+
+
+def _answer(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """Answered, wholly or in part; what stays and why is the reason of a partly (GDPR 12(4))."""
+    if case.state not in {State.OPEN, State.ACKNOWLEDGED}:
+        return No(f"{case.number} is {case.state}: only an open case can be answered")
+    if word.outcome in {"partly", "not_founded"} and not word.reason:
+        return No("this answer needs its reason: what stays, why, and until when")
+    if case.identity in {"asked", "received"}:
+        return No(f"identity was asked and not confirmed: say `identity {case.number}` once you have seen who it is")
+    event = "partly_answered" if word.outcome == "partly" else "answered"
+    facts = {"kinds": list(word.kinds or case.open_kinds), "outcome": word.outcome}
+    letter = f"objection_{word.outcome}" if word.outcome in {"founded", "not_founded"} else f"outcome_{word.outcome}"
+    said = RecordEvent(case.number, event, word.reason or "answered by the owner", facts)
+    return (said, *_letter(letter, word, record, case))
+
+
+def _extend(word: Word, record: ClientRecord, case: Case, now: datetime) -> Steps | No:
+    """Two further months, once, with a reason, told within the first month (GDPR 12(3)); exists when it is sent."""
+    dates = terms(case.received)
+    if not word.reason:
+        return No("an extension needs its reason: the person must be told why (GDPR 12(3))")
+    if case.state not in {State.OPEN, State.ACKNOWLEDGED}:
+        return No(f"{case.number} is {case.state}: only an open case can be extended")
+    if case.extended:
+        return No(f"{case.number} was extended before: the law knows one extension")
+    if now.date() > dates.legal_limit:
+        return No(f"the first month ended on {dates.legal_limit}: an extension had to be told before that")
+    if record.address.endswith(NOBODY):
+        return No("there is no address to send the extension to, and without its letter it does not exist")
+    return _letter("extended", Word("extend", word.reason, letter=True, send=word.send), record, case)
+
+
+def _refuse(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """Refused: with the reason, the complaint and the court (GDPR 12(4))."""
+    if not word.reason:
+        return No("a refusal needs its reason: the person must be told why (GDPR 12(4))")
+    if case.state not in {State.OPEN, State.ACKNOWLEDGED}:
+        return No(f"{case.number} is {case.state}: only an open case can be refused")
+    facts = {"kinds": list(word.kinds or case.open_kinds)}
+    return (RecordEvent(case.number, "refused", word.reason, facts), *_letter("outcome_refused", word, record, case))
+
+
+def _withdraw(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """The person took the request back."""
+    if not case.is_open:
+        return No(f"{case.number} is {case.state}: there is nothing left to take back")
+    facts = {"kinds": list(word.kinds or case.open_kinds)}
+    return (RecordEvent(case.number, "withdrawn", word.reason or "taken back by the person", facts),)
+
+
+def _identity(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """The owner saw who it is. What he saw is not kept, only that and when (EDPB 01/2022, 79)."""
+    if not case.is_open:
+        return No(f"{case.number} is {case.state}: identity matters only while it is open")
+    how = word.reason or "seen by the owner"
+    return (
+        RecordEvent(case.number, "identity_confirmed", how),
+        RecordEvent(case.number, "identity_deleted", "the copy is to be deleted: only the check itself is kept"),
+    )
+
+
+def _lift(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """The person lets the data be used again (GDPR 18(3))."""
+    if Track.LIVE not in case.tracks.values():
+        return No(f"{case.number} has no restriction that is in force")
+    said = RecordEvent(case.number, "lifted", word.reason or "lifted by the person", {"kinds": ["restriction"]})
+    return (said, *_letter("restriction_lifted", word, record, case))
+
+
+def _close(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """The end, once every track has an answer."""
+    if case.state not in ENDED:
+        return No(f"{case.number} is {case.state}: answer, refuse or withdraw it first")
+    if Track.LIVE in case.tracks.values():
+        return No(f"{case.number} has a restriction in force: lift it first")
+    return (RecordEvent(case.number, "closed", word.reason or "closed by the owner"),)
+
+
+def _kinds(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """The owner says what it is about; from here it is a request."""
+    if not case.is_open:
+        return No(f"{case.number} is {case.state}: its kinds can no longer be corrected")
+    if not word.kinds:
+        return No("say which kinds it is about: --kind access (several are possible)")
+    facts = {"kinds": list(word.kinds), "was": list(case.kinds)}
+    return (RecordEvent(case.number, "kinds_corrected", word.reason or "corrected by the owner", facts),)
+
+
+def _no_request(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """The owner says that it is no privacy request."""
+    if not case.is_open:
+        return No(f"{case.number} is {case.state}: that can no longer be said of it")
+    return (RecordEvent(case.number, "not_a_request", word.reason or "said by the owner"),)
+
+
+def _ask(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """Ask the person for something that is missing."""
+    if not word.reason:
+        return No("say what is missing: the person must know what to send")
+    return _letter("more_information", word, record, case) or No("there is no address to write to")
+
+
+def _letter(letter: str, word: Word, record: ClientRecord, case: Case) -> Steps:
+    """The letter that goes with a word: to the address on file, a draft unless the owner said to send it."""
+    if not word.letter or record.address.endswith(NOBODY):
+        return ()
+    dates = terms(case.received, extended=True)
+    facts = {
+        "number": case.number,
+        "kinds": list(word.kinds or case.kinds),
+        "received": dates.received.isoformat(),
+        "promise": dates.promise.isoformat(),
+        "extended_to": dates.extended_to.isoformat() if dates.extended_to else "",
+        "reason": word.reason,
+    }
+    hold = None if word.send else DRAFT
+    return (SendLetter(letter, record.address, case.language, case.number, facts, hold=hold),)
+
+
+STEPS: Mapping[str, Step] = {
+    "answer": _answer,
+    "extend": _extend,
+    "refuse": _refuse,
+    "withdraw": _withdraw,
+    "identity": _identity,
+    "lift": _lift,
+    "close": _close,
+    "kinds": _kinds,
+    "no-request": _no_request,
+    "ask": _ask,
+}

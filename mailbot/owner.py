@@ -1,0 +1,102 @@
+"""What the command line does with the register: look, record the owner's word, let letters go.
+
+Owns these few steps between a command and the pure core. Must never decide: each word is checked by `casework.py`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mailbot.case import Case
+from mailbot.casework import No, Word, follow
+from mailbot.client import ClientRecord, LetterState
+from mailbot.config import Settings
+from mailbot.decide import NOBODY
+from mailbot.errors import Refused
+from mailbot.plan import OpenCase, Plan
+from mailbot.record import Desk, written
+from mailbot.register import Register
+from mailbot.views import case_json
+
+
+def open_register(settings: Settings) -> Register:
+    """Return the register beside a running daemon: commands only hold it while they write."""
+    return Register.open(Path(settings.register.directory))
+
+
+def find(register: Register, number: str) -> tuple[ClientRecord, Case]:
+    """Return the case with this number. Refused when there is none."""
+    found = register.case(number.upper())
+    if found is None:
+        raise Refused(f"there is no case {number.upper()}: `mailbot cases` lists them")
+    return found
+
+
+def cases(register: Register, *, only_open: bool) -> Iterator[dict[str, Any]]:
+    """Yield the cases in the shape of the contract, the oldest first."""
+    found = [(case.number, record, case) for record in register.clients() for case in record.cases]
+    for _, record, case in sorted(found, key=lambda row: row[0]):
+        if case.is_open or not only_open:
+            yield case_json(record, case)
+
+
+def say(register: Register, number: str, word: Word, desk: Desk, now: datetime) -> ClientRecord:
+    """Record the owner's word on a case and return the record. Refused with the reason when it cannot be."""
+    with register.transaction():
+        record, case = find(register, number)
+        plan = follow(word, record, case, now)
+        if isinstance(plan, No):
+            raise Refused(plan.reason)
+        after = written(record, plan, desk, now)
+        register.commit(after)
+    return after
+
+
+def release(register: Register, number: str | None) -> int:
+    """Let the letters of one case go, or without a number all letters and every stop; return how many went free."""
+    count = 0
+    with register.transaction():
+        if number is None and register.office.stops:
+            register.commit_office(replace(register.office, stops=()))
+        records = [find(register, number)[0]] if number else list(register.clients())
+        for record in records:
+            freed = tuple(_freed(one, number) for one in record.letters)
+            count += sum(a.state is not b.state for a, b in zip(record.letters, freed, strict=True))
+            if freed != record.letters:
+                register.commit(replace(record, letters=freed))
+    return count
+
+
+def _freed(letter: Any, number: str | None) -> Any:  # noqa: ANN401 - a QueuedLetter in, one out
+    wanted = number is None or letter.case == number.upper()
+    return (
+        replace(letter, state=LetterState.QUEUED, reason="") if letter.state is LetterState.HELD and wanted else letter
+    )
+
+
+def intake(  # noqa: PLR0913 - what a person tells about a request
+    register: Register,
+    settings: Settings,
+    desk: Desk,
+    now: datetime,
+    *,
+    channel: str,
+    received: datetime,
+    address: str,
+    name: str,
+    kinds: tuple[str, ...],
+    note: str,
+) -> str:
+    """Open a case for a request by phone, post or counter and return its number. Its term starts at `received`."""
+    if received > now:
+        raise Refused("--received lies in the future: a request counts from when it came")
+    with register.transaction():
+        number = register.next_number(settings.organisation.prefix, received.year)
+        person = address or f"{channel}-{number.lower()}{NOBODY}"
+        record = register.client(person) or replace(register.new_client(person), name=name)
+        action = OpenCase(number, kinds, received, channel, settings.letters.languages[0])
+        plan = Plan(note or f"recorded by the owner: came by {channel}", (action,), person)
+        register.commit(written(record, plan, desk, now))
+    return number

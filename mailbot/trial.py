@@ -1,0 +1,173 @@
+"""Trying things without consequence: classify, preview, the digest as it would be.
+
+Owns what these commands print. Must never write the register, the mailbox or a letter (but `send_digest`, which says
+so).
+"""
+
+import mailbox as mbox
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mailbot import app, config, owner
+from mailbot.arrivals import Reader
+from mailbot.casework import No, Word, follow
+from mailbot.client import QueuedLetter
+from mailbot.decide import Delivery, Known, decide
+from mailbot.errors import OwnerMustFix, Refused
+from mailbot.house import House, furnish
+from mailbot.plan import NotifyOwner, Plan, SendLetter
+from mailbot.record import letter_of, notice_of
+from mailbot.register import Register
+from mailbot.ticks import facts_now, queue_digest
+
+
+def house(explicit: str | None) -> tuple[House, config.Settings]:
+    """Return house and settings; secrets stay where they are."""
+    settings = config.load(explicit, secrets=False)
+    return furnish(settings), settings
+
+
+def reader(explicit: str | None) -> Reader:
+    """Return the reader for `classify`, which needs no configuration: without one the shipped rules are used."""
+    if explicit is None and config.locate(None, {}) is None:
+        return furnish(config.Settings()).reader
+    return house(explicit)[0].reader
+
+
+def messages(files: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of each message: a file, stdin, the .eml files of a folder, or the mails of an mbox."""
+    for name in files:
+        path = Path(name)
+        if name == "-":
+            yield "-", sys.stdin.buffer.read()
+        elif path.is_dir():
+            for item in sorted(path.rglob("*.eml")):
+                yield str(item), item.read_bytes()
+        elif not path.exists():
+            raise Refused(f"{name}: there is no such file")
+        else:
+            yield from _one(path)
+
+
+def _one(path: Path) -> Iterator[tuple[str, bytes]]:
+    with path.open("rb") as file:
+        is_mbox = file.read(5) == b"From "
+    if not is_mbox:
+        yield str(path), path.read_bytes()
+        return
+    for place, item in enumerate(mbox.mbox(path, create=False), start=1):
+        yield f"{path}#{place}", bytes(item)
+
+
+def verdict_json(name: str, raw: bytes, reading: Reader) -> dict[str, Any]:
+    """Return what `classify --json` prints for one message (the contract's keys, and the reason)."""
+    message = reading.read(raw)
+    verdict = reading.classify(message)
+    return {
+        "file": name,
+        "decision": str(verdict.decision),
+        "kinds": list(verdict.kinds),
+        "sub_kinds": list(verdict.sub_kinds),
+        "language": verdict.language,
+        "confidence": verdict.confidence,
+        "automatic": verdict.automatic is not None,
+        "sender": verdict.sender.address if verdict.sender else None,
+        "evidence": [
+            {"rule": one.rule, "text": one.text, "kind": one.kind, "weight": one.weight, "watch": one.watch}
+            for one in verdict.evidence
+        ],
+        "defects": list(verdict.defects),
+        "reason": verdict.reason,
+    }
+
+
+def preview(raw: bytes, furnished: House, settings: config.Settings) -> Iterator[str]:
+    """Yield the plan for a message that comes now, and every letter it would send, as text."""
+    now = app.clock(settings)()
+    reading = furnished.reader
+    message = reading.read(raw)
+    verdict = reading.classify(message)
+    known = Known(next_number=f"{settings.organisation.prefix}-{now.year}-0001")
+    delivery = Delivery(1, 1, now)
+    plan = decide(message, verdict, delivery, known, reading.policy)
+    yield f"verdict: {verdict.decision} {', '.join(verdict.kinds)} - {verdict.reason}"
+    for one in verdict.evidence:
+        yield f"  {one.rule:28} {one.weight:.2f}  {one.text}"
+    yield from _shown(plan, furnished, settings, now)
+
+
+def _shown(plan: Plan, furnished: House, settings: config.Settings, now: datetime) -> Iterator[str]:
+    yield f"plan: {plan.reason}"
+    desk = app.desk_of(settings)
+    record = Register.blank(plan.client or desk.owner)
+    for action in plan.actions:
+        yield f"  - {type(action).__name__}"
+    for action in plan.actions:
+        if isinstance(action, SendLetter):
+            yield from _mail(letter_of(action, desk, now, record), furnished)
+        elif isinstance(action, NotifyOwner):
+            yield from _mail(notice_of(action, desk, now), furnished)
+
+
+def _mail(letter: QueuedLetter, furnished: House) -> Iterator[str]:
+    mail = furnished.composed(letter)
+    yield ""
+    yield from (f"{name}: {mail[name]}" for name in ("From", "To", "Subject", "Auto-Submitted"))
+    if letter.reason:
+        yield f"(waits: {letter.reason})"
+    body = mail.get_body(("plain",))
+    yield ""
+    yield from (f"| {line}" for line in (body.get_content().splitlines() if body else ()))
+
+
+def preview_word(register: Register, number: str, word: Word, settings: config.Settings) -> Iterator[str]:
+    """Yield what a word of the owner would record and send."""
+    record, case = owner.find(register, number)
+    now = app.clock(settings)()
+    plan = follow(word, record, case, now)
+    if isinstance(plan, No):
+        raise Refused(plan.reason)
+    yield from _shown(plan, furnish(settings), settings, now)
+
+
+def known_kinds(kinds: tuple[str, ...], furnished: House) -> None:
+    """Refuse a kind that the rules do not know."""
+    known = [kind.name for kind in furnished.rules.kinds]
+    strange = [kind for kind in kinds if kind not in known]
+    if strange:
+        raise Refused(f"there is no kind {', '.join(strange)}: choose from {', '.join(known)}")
+
+
+def moment(text: str, settings: config.Settings) -> datetime:
+    """Return a moment a person typed, in the configured time zone unless it says another."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise Refused(f"{text} is not a moment such as 2026-11-24T10:15") from error
+    return at if at.tzinfo else at.replace(tzinfo=settings.zone)
+
+
+def digest_text(explicit: str | None) -> str:
+    """Return the digest as text, as it would be now."""
+    furnished, settings = house(explicit)
+    daemon = app.open_app(settings, daemon=False)
+    now = daemon.world.now()
+    action = NotifyOwner("digest", "preview", facts_now(daemon.world, now))
+    return "\n".join(_mail(notice_of(action, daemon.world.desk, now), furnished))
+
+
+async def send_digest(explicit: str | None) -> None:
+    """Queue the digest of this moment and send what is owed to the owner."""
+    from mailbot.perform import settle_letters  # noqa: PLC0415
+
+    daemon = app.open_app(config.load(explicit), daemon=False)
+    now = daemon.world.now()
+    if not queue_digest(daemon.world, now, now, anyway=True):
+        raise OwnerMustFix("mailbot has not looked at the mailbox yet: run `mailbot once` first")
+    try:
+        await settle_letters(daemon.world)
+    finally:
+        await daemon.world.outbox.close()
