@@ -144,6 +144,9 @@ def _by_what_is_known(arrival: Arrival) -> Plan | None:
         return _own(arrival)
     if known.thread is not None and _belongs(arrival, known.thread[1]):
         return _joined(arrival, *known.thread)
+    if (verdict.reminder or verdict.withdrawn) and not verdict.automatic and known.client is not None:
+        repeated = _repeats(arrival)  # a reminder without a thread still joins its case and starts no new term
+        return _joined(arrival, known.client, repeated) if repeated else None
     return None
 
 
@@ -245,15 +248,13 @@ def _repeats(arrival: Arrival) -> Case | None:
         return None
     asked = set(arrival.verdict.kinds)
     open_cases = [case for case in client.cases if case.is_open]
-    same = [case for case in open_cases if arrival.verdict.reminder or asked <= set(case.kinds)]
+    again = arrival.verdict.reminder or arrival.verdict.withdrawn
+    same = [case for case in open_cases if again or (asked and asked <= set(case.kinds))]
     return same[-1] if same else None
 
 
 def _doubtful(arrival: Arrival) -> Plan:
     """It may be a request: the term runs, the owner is asked, nothing is sent and the message stays in sight."""
-    repeated = _repeats(arrival) if arrival.verdict.reminder or arrival.verdict.withdrawn else None
-    if repeated is not None and arrival.known.client is not None:
-        return _joined(arrival, arrival.known.client, repeated)
     number = arrival.known.next_number
     actions: tuple[Action, ...] = (
         _opening(arrival),

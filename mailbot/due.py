@@ -14,6 +14,7 @@ from mailbot.plan import Action, NotifyOwner, Plan, RecordEvent
 from mailbot.warnings import Ladder, Step, due, terms_of
 
 MONDAY = 0
+UNTOLD = {"warned", "owner_told"}  # events that are a notice already
 DUTCH_STEP = {"promise": "de belofte", "limit": "de wettelijke termijn", "extended": "de verlengde termijn"}
 
 
@@ -121,14 +122,15 @@ def _about_case(
         }
         facts["reviews" if case.state is State.REVIEW else "cases"].append(row)
     for event in case.events:
-        if event.at > last:
+        if event.at > last and event.event not in UNTOLD:
             row = {"number": case.number, "event": event.event, "kinds": list(case.kinds)}
             facts["fresh" if event.event == "received" else "done"].append(row)
 
 
 def something_to_say(facts: dict[str, object]) -> bool:
-    """Tell whether a digest holds anything but the sign of life."""
-    return any(facts[name] for name in ("cases", "reviews", "fresh", "done", "waiting"))
+    """Tell whether a digest holds more than open cases that have time: something new, done, waiting or late."""
+    late = any(row["left_days"] <= 0 for row in facts["cases"])  # type: ignore[attr-defined] # rows made above
+    return late or any(facts[name] for name in ("reviews", "fresh", "done", "waiting"))
 
 
 def old_enough(moment: datetime, now: datetime, days_kept: int) -> bool:

@@ -19,8 +19,9 @@ import msgspec
 
 from mailbot.errors import OwnerMustFix
 
-WORD = re.compile(r"[a-z0-9]+(?:['\u2019][a-z]{1,2})?|[.!?;]+|\n\n+|[?]")
+WORD = re.compile(r"[a-z0-9]+(?:['\u2019][a-z]{1,2})?|[.!?;]+|\n\n+|,")
 ENDS = frozenset(".!?;\n")
+CLAUSE = ","
 SENTENCE = 60  # words: a longer sentence is cut, so that a text without full stops is no single sentence
 WINDOW = 14  # words within which the classes of a rule stand, unless the rule says otherwise
 NEGATION = 4  # words before the deed in which a "not" turns it around
@@ -269,6 +270,8 @@ def sentences(text: str, classes: Classes, *, subject: bool = False) -> list[Sen
                 words = []
             continue
         words.append(token.replace("\u2019", "'").split("'")[0] if "'" in token else token)
+        if token in CLAUSE:
+            continue
         count += 1
         if len(words) >= SENTENCE:
             out.append(_sentence(words, classes, question=False, subject=subject))
@@ -366,10 +369,17 @@ def _in_sentence(rule: Rule, sentence: Sentence) -> str:
         if rule.negation == "needed":
             fits = any(low - WIDE <= place <= high + AFTER for place in negations)
         else:
-            fits = not any(first - NEGATION <= place <= first + AFTER for place in negations)
+            fits = not any(_turns(place, first, sentence.words) for place in negations)
         if rule.negation == "ignored" or fits:
             return sentence.said(low, high)
     return ""
+
+
+def _turns(negation: int, deed: int, words: Sequence[str]) -> bool:
+    """Tell whether a "not" belongs to this deed: near it, and in the same clause."""
+    if not deed - NEGATION <= negation <= deed + AFTER:
+        return False
+    return "," not in words[min(negation, deed) : max(negation, deed)]
 
 
 def _places(sentence: Sentence, name: str) -> tuple[int, ...]:
