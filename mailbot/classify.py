@@ -69,9 +69,9 @@ def classify(message: Message, rules: Rules) -> Verdict:
     said = [*sentences(message.subject, rules.classes, subject=True), *sentences(text, rules.classes)]
     spoke = [one for rule in rules.rules for one in spoken(rule, said)]
     evidence = [*_evidence(spoke), *_articles(f"{message.subject}\n{text}", rules)]
-    scores = _scores(evidence)
     told = {one.rule.sets for one in spoke if one.rule.sets and not one.rule.watch}
     automatic = _automatic(message, text, rules)
+    scores = _weighed(_scores(evidence), told, rules)
     return _verdict(message, text, rules, scores, evidence, told, automatic)
 
 
@@ -112,6 +112,18 @@ def _scores(evidence: Iterable[Evidence]) -> dict[str, float]:
         seen.add((one.kind, one.rule))
         scores[one.kind] = 1 - (1 - scores.get(one.kind, 0.0)) * (1 - one.weight)
     return scores
+
+
+def _weighed(scores: Mapping[str, float], told: set[str], rules: Rules) -> dict[str, float]:
+    """Weaken what reads as business, and drop a kind that a surer one explains (asking for data names their source)."""
+    limits = rules.thresholds
+    factor = limits.ordinary if "ordinary" in told else 1.0
+    weighed = {kind: score * factor for kind, score in scores.items()}
+    for kind, by in rules.explained.items():
+        surer = max((scores.get(one, 0.0) for one in by), default=0.0)
+        if kind in weighed and surer >= limits.kind and scores[kind] < limits.beside:
+            del weighed[kind]
+    return weighed
 
 
 def _verdict(
@@ -171,6 +183,8 @@ def _decision(
     added = f"the evidence adds up to {top:.2f}"
     if withdrawn:
         return Decision.REVIEW, "an earlier request seems to be taken back"
+    if automatic and top >= limits.request:
+        return Decision.REVIEW, f"{added}, but it is automatic mail ({automatic}): the owner is asked, nobody answered"
     if top >= limits.request:
         return Decision.REQUEST, f"{added}, at least {limits.request} (request)"
     if top >= limits.review:

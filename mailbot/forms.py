@@ -23,6 +23,7 @@ class FormRules:
     name_labels: frozenset[str]
     text_labels: frozenset[str]
     dropped_labels: frozenset[str]
+    technical_labels: frozenset[str]
     ends: tuple[re.Pattern[str], ...]
 
     @classmethod
@@ -39,6 +40,7 @@ class FormRules:
             name_labels=frozenset(_strings(labels["name"])),
             text_labels=frozenset(_strings(labels["text"])),
             dropped_labels=frozenset(_strings(labels["dropped"])),
+            technical_labels=frozenset(_strings(labels["technical"])),
             ends=tuple(_regex([sign]) for sign in _strings(table["ends"])),
         )
 
@@ -90,7 +92,7 @@ class Field:
 
 
 def _fields(text: str, rules: FormRules) -> list[Field]:
-    known = rules.address_labels | rules.name_labels | rules.text_labels | rules.dropped_labels
+    known = rules.address_labels | rules.name_labels | rules.text_labels | rules.dropped_labels | rules.technical_labels
     fields = [Field("", [])]
     for line in text.split("\n"):
         if any(regex.search(line[:300]) for regex in rules.ends):
@@ -99,13 +101,15 @@ def _fields(text: str, rules: FormRules) -> list[Field]:
         label = _folded(match[1]) if match else _folded(line) if len(line) < 60 else ""  # noqa: PLR2004 - as in LABEL
         if label in known:
             fields.append(Field(label, [match[2] or ""] if match else []))
+        elif fields[-1].label in known - rules.text_labels and fields[-1].value and line.strip():
+            fields.append(Field("", [line]))  # short answers have one line; what follows is the visitor speaking
         else:
             fields[-1].lines.append(line)
     return fields
 
 
 def _folded(label: str) -> str:
-    return " ".join(label.strip(" *:\t").lower().split())
+    return " ".join(label.strip(" *:-\t").lower().split())
 
 
 def _looks_like_fields(fields: Iterable[Field], rules: FormRules) -> bool:
@@ -116,7 +120,7 @@ def _looks_like_fields(fields: Iterable[Field], rules: FormRules) -> bool:
 
 
 def _taken(plugin: str, fields: Iterable[Field], rules: FormRules) -> Found:
-    address, name, said = None, "", []
+    address, name, said, rest = None, "", [], []
     for field in fields:
         found = ADDRESS.search(field.value)
         if field.label in rules.address_labels and found:
@@ -125,6 +129,10 @@ def _taken(plugin: str, fields: Iterable[Field], rules: FormRules) -> Found:
                 name = name or field.value.replace(found[0], "").strip(" <>")
         elif field.label in rules.name_labels:
             name = name or field.value.split("\n")[0]
-        elif field.label not in rules.dropped_labels:
+        elif field.label not in rules.dropped_labels | rules.technical_labels:
             said.append(field.value)
-    return Found(plugin, address, name[:100], "\n".join(part for part in said if part))
+        elif field.label in rules.dropped_labels and field.value:
+            rest.append(f"{field.label}: {field.value}")
+    # A form with nothing but fields (new address, new number) says what it says in those.
+    text = "\n".join(part for part in said if part) or "\n".join(rest)
+    return Found(plugin, address, name[:100], text)

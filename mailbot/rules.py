@@ -12,7 +12,7 @@ import tomllib
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import msgspec
@@ -46,6 +46,7 @@ class Rule:
     sets: str = ""  # what it tells besides a kind: reminder, withdrawn, behalf:agent, sub:termination, automatic:list
     question: bool | None = None  # only in a question, or never in one
     watch: bool = False
+    yours: bool = False  # speaks even where the sender talks about our data ("uw gegevens")
     matches: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
     where: str = ""
@@ -71,6 +72,8 @@ class Thresholds:
     review: float = 0.35
     kind: float = 0.55
     review_kind: float = 0.3
+    ordinary: float = 0.5  # what is left of the evidence when the mail reads as business
+    beside: float = 0.8  # a kind that another one explains is kept only when it is at least this sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class Rules:
     languages: Mapping[str, frozenset[str]]
     headers: tuple[Mapping[str, Any], ...]
     articles: Mapping[str, str]
+    explained: Mapping[str, tuple[str, ...]]
 
 
 def parse(files: Mapping[str, str]) -> Rules:
@@ -120,7 +124,7 @@ def parse(files: Mapping[str, str]) -> Rules:
     rules = tuple(_rules(files, tables, classes, problems))
     merged: dict[str, Any] = {}
     for table in tables.values():
-        for key in ("thresholds", "languages", "articles"):
+        for key in ("thresholds", "languages", "articles", "explained"):
             merged.setdefault(key, {}).update(table.get(key, {}))
         merged.setdefault("headers", []).extend(table.get("header", []))
     found = Rules(
@@ -131,6 +135,7 @@ def parse(files: Mapping[str, str]) -> Rules:
         languages={name: frozenset(str(words).split()) for name, words in merged["languages"].items()},
         headers=tuple(merged["headers"]),
         articles=merged["articles"],
+        explained={name: tuple(by) for name, by in merged["explained"].items()},
     )
     if not kinds:
         problems.append("rules/kinds: there is no kind of request: put at least one file there")
@@ -167,6 +172,7 @@ def _rules(
     files: Mapping[str, str], tables: Mapping[str, Mapping[str, Any]], classes: Classes, problems: list[str]
 ) -> Iterator[Rule]:
     seen: set[str] = set()
+    everywhere = tuple(one for table in tables.values() for one in table.get("everywhere", {}).get("none", ()))
     for name, table in tables.items():
         kind = name.removeprefix("kinds/").removesuffix(".toml") if name.startswith("kinds/") else None
         for row in table.get("rule", ()):
@@ -184,7 +190,7 @@ def _rules(
                 problems.append(f"{where}: rule {rule.id} exists twice")
             seen.add(rule.id)
             if not unknown:
-                yield rule
+                yield replace(rule, none=(*rule.none, *everywhere)) if rule.kind and not rule.yours else rule
 
 
 RULE_KEYS = {item.name for item in fields(Rule)} - {"where"}
