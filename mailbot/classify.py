@@ -187,12 +187,12 @@ def _decision(
         return Decision.REVIEW, f"{added}, but it is automatic mail ({automatic}): the owner is asked, nobody answered"
     if top >= limits.request:
         return Decision.REQUEST, f"{added}, at least {limits.request} (request)"
-    if top >= limits.review:
+    if top >= limits.review and not automatic:
         return Decision.REVIEW, f"{added}, at least {limits.review} (review)"
     return Decision.OTHER, f"{added}, below {limits.review} (review)"
 
 
-NEVER_REQUESTS = {"bounce", "receipt", "calendar", "auto-reply", "form receipt", "monitoring", "list"}
+NEVER_REQUESTS = {"bounce", "receipt", "calendar", "auto-reply", "form receipt"}
 
 
 def _automatic(message: Message, text: str, rules: Rules) -> str | None:

@@ -46,6 +46,7 @@ class Rule:
     sets: str = ""  # what it tells besides a kind: reminder, withdrawn, behalf:agent, sub:termination, automatic:list
     question: bool | None = None  # only in a question, or never in one
     watch: bool = False
+    short: int = 0  # only when the whole message has at most so many words
     yours: bool = False  # speaks even where the sender talks about our data ("uw gegevens")
     matches: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
@@ -333,6 +334,8 @@ class Spoken:
 
 def spoken(rule: Rule, said: Sequence[Sentence]) -> Iterator[Spoken]:
     """Yield each sentence in which the rule speaks; for a rule about the whole message at most once."""
+    if rule.short and sum(len(sentence.words) for sentence in said if not sentence.subject) > rule.short:
+        return
     if rule.scope == "message":
         whole = _over_message(rule, said)
         if whole:
