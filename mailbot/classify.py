@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from mailbot import language
 from mailbot.message import Address, Message
-from mailbot.rules import Rules, Spoken, sentences, spoken
+from mailbot.rules import Rules, Sentence, Spoken, sentences, spoken
 
 JUDGED = 40_000  # characters of text: a request is made in less
 ARTICLE = re.compile(
@@ -19,6 +19,7 @@ ARTICLE = re.compile(
     r"|\b(avg|gdpr|dsgvo|rgpd)[ ,:-]{1,3}(?:art(?:ikel|icle|\.)?\s{0,2})?(\d{1,2})\b",
     re.IGNORECASE,
 )
+ANSWERS = re.compile(r"\s*(re|aw|antw|antwoord|sv)\s?(\[\d+\])?:", re.IGNORECASE)
 ARTICLE_WEIGHT = 0.6
 REGULATION = re.compile(r"\b(avg|gdpr|ds-?gvo|rgpd|algemene verordening|general data protection)\b", re.IGNORECASE)
 AUTOMATIC_FIRST = 1_500  # characters of text in which an automatic answer says what it is
@@ -66,7 +67,7 @@ class Verdict:
 def classify(message: Message, rules: Rules) -> Verdict:
     """Return what the message asks for. Pure, total and linear in the text."""
     text = _judged(message)
-    said = [*sentences(message.subject, rules.classes, subject=True), *sentences(text, rules.classes)]
+    said = [*_subject(message, text, rules), *sentences(text, rules.classes)]
     spoke = [one for rule in rules.rules for one in spoken(rule, said)]
     evidence = [*_evidence(spoke), *_articles(f"{message.subject}\n{text}", rules)]
     told = {one.rule.sets for one in spoke if one.rule.sets and not one.rule.watch}
@@ -78,6 +79,13 @@ def classify(message: Message, rules: Rules) -> Verdict:
 def _judged(message: Message) -> str:
     text = message.form.text if message.form else message.written
     return text[:JUDGED]
+
+
+def _subject(message: Message, text: str, rules: Rules) -> list[Sentence]:
+    """The subject as a sentence, unless it came with the mail that is answered: those words are not theirs."""
+    if ANSWERS.match(message.subject) and text.strip():
+        return []
+    return sentences(message.subject, rules.classes, subject=True)
 
 
 def _evidence(spoke: Iterable[Spoken]) -> list[Evidence]:
@@ -137,6 +145,8 @@ def _verdict(
 ) -> Verdict:
     limits = rules.thresholds
     top = max(scores.values(), default=0.0)
+    if automatic == "list" and not any(one.startswith("behalf:") for one in told):
+        top = 0.0  # a list's mail is everybody's, unless it is sent on one person's behalf (services do that)
     decision, why = _decision(message, top, rules, withdrawn="withdrawn" in told, automatic=automatic)
     floor = limits.kind if decision is Decision.REQUEST else limits.review_kind
     order = {kind.name: place for place, kind in enumerate(rules.kinds)}
