@@ -17,7 +17,7 @@ from pathlib import Path
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from mailbot import systemd
-from mailbot.arrivals import TakenIn, take_in
+from mailbot.arrivals import TakenIn, file_answered, take_in
 from mailbot.config import Settings
 from mailbot.errors import LoginRefused, TryLater
 from mailbot.house import House, furnish
@@ -133,6 +133,7 @@ class App:
             summary.settled(await settle(self.world))
 
         summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
+        await file_answered(self.world, house.reader)
         summary.warnings += tick(self.world, house.ladder, settings)
         await settled()
 

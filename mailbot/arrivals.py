@@ -19,7 +19,7 @@ from mailbot.errors import MailbotError, TryLater
 from mailbot.mailbox import Fetched, InboxStatus
 from mailbot.message import Message
 from mailbot.perform import World
-from mailbot.plan import NotifyOwner, OpenCase, Plan, StopLetters
+from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, Remember, StopLetters
 from mailbot.record import written
 from mailbot.register import Register, Stop, Watch
 
@@ -91,6 +91,32 @@ async def take_in(
         status = await world.imap.call(mailbox.status)  # what was filed is no longer in the inbox
     _mark(world, max(watch.next_uid, *(uid + 1 for uid in uids), 1), status.messages)
     return done
+
+
+async def file_answered(world: World, reader: Reader) -> int:
+    """Decide to file ordinary mail the owner has answered, when so configured; return how many messages."""
+    if reader.policy.ordinary != "when_answered" or world.register.office.watch is None:
+        return 0
+    uids = await world.imap.call(world.imap.mailbox.answered)
+    uidvalidity, count = world.register.office.watch.uidvalidity, 0
+    async for batch in _batches(world, uids):
+        for fetched in batch:
+            count += _file_if_person(world, reader, uidvalidity, fetched)
+    return count
+
+
+def _file_if_person(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -> bool:
+    message = reader.read(fetched.raw)
+    verdict, now = reader.classify(message), world.now()
+    known = world.register.find_digest(message.digest)
+    if known or verdict.automatic or verdict.sender is None or verdict.sender.address in reader.policy.addresses:
+        return False
+    delivery = Delivery(uidvalidity, fetched.uid, min(fetched.internaldate, now))
+    actions = (Remember("ordinary"), FileUnder(verdict.sender.address))
+    with world.register.transaction():
+        plan = Plan("the owner answered it: filed, as configured", actions, verdict.sender.address)
+        commit_plan(world, plan, (message, delivery), now)
+    return True
 
 
 async def _batches(world: World, uids: Sequence[int]) -> AsyncIterator[Sequence[Fetched]]:

@@ -186,20 +186,19 @@ def _decision(
     message: Message, top: float, rules: Rules, *, withdrawn: bool, automatic: str | None
 ) -> tuple[Decision, str]:
     limits = rules.thresholds
-    if message.unreadable:
-        return (Decision.OTHER, "automatic and unreadable") if automatic else (Decision.REVIEW, message.unreadable)
-    if automatic in NEVER_REQUESTS:
-        return Decision.OTHER, f"automatic mail ({automatic})"
     added = f"the evidence adds up to {top:.2f}"
-    if withdrawn:
-        return Decision.REVIEW, "an earlier request seems to be taken back"
-    if automatic and top >= limits.request:
-        return Decision.REVIEW, f"{added}, but it is automatic mail ({automatic}): the owner is asked, nobody answered"
-    if top >= limits.request:
-        return Decision.REQUEST, f"{added}, at least {limits.request} (request)"
-    if top >= limits.review and not automatic:
-        return Decision.REVIEW, f"{added}, at least {limits.review} (review)"
-    return Decision.OTHER, f"{added}, below {limits.review} (review)"
+    asked, maybe = top >= limits.request, top >= limits.review
+    paths = (
+        (message.unreadable and automatic, Decision.OTHER, "automatic and unreadable"),
+        (message.unreadable, Decision.REVIEW, message.unreadable or ""),
+        (automatic in NEVER_REQUESTS, Decision.OTHER, f"automatic mail ({automatic})"),
+        (withdrawn, Decision.REVIEW, "an earlier request seems to be taken back"),
+        (asked and automatic, Decision.REVIEW, f"{added}, but it is automatic mail ({automatic}): the owner is asked"),
+        (asked, Decision.REQUEST, f"{added}, at least {limits.request} (request)"),
+        (maybe and not automatic, Decision.REVIEW, f"{added}, at least {limits.review} (review)"),
+        (True, Decision.OTHER, f"{added}, below {limits.review} (review)"),
+    )
+    return next((decision, why) for holds, decision, why in paths if holds)
 
 
 NEVER_REQUESTS = {"bounce", "receipt", "calendar", "auto-reply", "form receipt"}

@@ -1,9 +1,17 @@
 """The whole job: mail in at a real IMAP server, letters out at a real SMTP server, and the register in between."""
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from fixtures.house import Clock, mail, settings_for, turn
 
+from mailbot import owner
+from mailbot.app import desk_of
+from mailbot.casework import Word
+from mailbot.config import FilingSettings
+from mailbot.errors import Refused
 from mailbot.register import Register
 from mailbot.views import case_json
 
@@ -102,3 +110,117 @@ async def test_warnings_come_once_each_and_the_late_ones_every_working_day(mail_
     assert len(told) == len(set(told))
     assert sum("nog 14 dagen" in s for s in told) == 1
     assert sum("vandaag is de laatste dag van de belofte" in s for s in told) == 1
+
+
+async def test_ordinary_mail_is_filed_once_the_owner_answered_it(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path, filing=FilingSettings("when_answered"))
+    await turn(settings)
+    mail_user.deliver(mail("Hoi, hoe laat zijn jullie open?", sender="piet@example.org"))
+    await turn(settings)
+    assert len(mail_user.folder("INBOX")) == 1
+    with mail_user.client() as client:
+        client.select_folder("INBOX")
+        client.add_flags(client.search("ALL"), [b"\\Answered"])
+    await turn(settings)
+    assert len(mail_user.folder("Klanten/piet@example.org")) == 1
+    assert smtp.to("piet@example.org") == []
+
+
+async def test_older_mail_is_registered_from_the_date_the_owner_sets(mail_user, smtp, tmp_path):
+    old = datetime.now(UTC) - timedelta(days=20)
+    mail_user.append(mail(ACCESS, subject="inzage"), old)
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    settings = replace(settings, imap=replace(settings.imap, history_from=(old - timedelta(days=2)).date()))
+    summary = await turn(settings)
+    assert summary.requests == 1
+    assert smtp.to("jan@example.nl") == []
+    register = Register.open(tmp_path)
+    (case,) = [c for r in register.clients() for c in r.cases]
+    assert case.backlog
+    assert abs(case.received - old) < timedelta(seconds=2)
+
+
+async def test_a_client_on_file_is_not_asked_for_papers(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    register = Register.open(tmp_path)
+    with register.transaction():
+        register.commit(replace(register.new_client("jan@example.nl"), on_file=True))
+    mail_user.deliver(mail(ACCESS, subject="inzage"))
+    await turn(settings)
+    (letter,) = smtp.to("jan@example.nl")
+    assert letter["X-Mailbot"] == "acknowledgement"
+    assert "paspoort" not in letter.as_string()
+
+
+async def test_a_refused_letter_is_told_to_the_owner_and_never_offered_again(mail_user, smtp, tmp_path):
+    smtp.rcpt["jan"] = "550 5.1.1 no such user"
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    mail_user.deliver(mail(ACCESS, subject="inzage"))
+    await turn(settings)
+    await turn(settings)
+    notices = [m["X-Mailbot"] for m in smtp.to("geert@kosternet.example")]
+    assert notices.count("notice-letter-failed") == 1
+
+
+async def test_a_letter_the_server_has_no_time_for_goes_later_under_the_same_message_id(mail_user, smtp, tmp_path):
+    clock = Clock()
+    smtp.data["jan"] = "keep-and-drop"  # taken, and the answer was lost
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings, clock)
+    mail_user.deliver(mail(ACCESS, subject="inzage"))
+    await turn(settings, clock)
+    smtp.data.clear()
+    clock.forward(minutes=6)
+    await turn(settings, clock)
+    ids = {m["Message-ID"] for m in smtp.to("jan@example.nl")}
+    assert len(smtp.to("jan@example.nl")) == 2
+    assert len(ids) == 1
+
+
+async def test_the_owners_words_lead_a_case_to_its_end(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    mail_user.deliver(mail(ACCESS, subject="inzage"))
+    await turn(settings)
+    register = owner.open_register(settings)
+    number = next(owner.cases(register, only_open=True))["number"]
+    desk, now = desk_of(settings), datetime.now(UTC)
+    with pytest.raises(Refused, match="identity was asked"):
+        owner.say(register, number, Word("answer"), desk, now)
+    owner.say(register, number, Word("identity"), desk, now)
+    owner.say(register, number, Word("answer"), desk, now)
+    register.close()
+    await turn(settings)
+    assert len(smtp.to("jan@example.nl")) == 1  # the outcome is a draft until the owner lets it go
+    register = owner.open_register(settings)
+    assert owner.release(register, number) == 1
+    register.close()
+    await turn(settings)
+    assert smtp.to("jan@example.nl")[-1]["X-Mailbot"] == "outcome-done"
+    register = owner.open_register(settings)
+    owner.say(register, number, Word("close"), desk, now)
+    assert next(owner.cases(register, only_open=False))["state"] == "closed"
+    register.close()
+
+
+async def test_a_mailbox_that_was_made_anew_stops_letters_and_asks(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    mail_user.deliver(mail("Hoi, hoe laat open?", sender="piet@example.org"))
+    await turn(settings)
+    register = Register.open(tmp_path)
+    with register.transaction():
+        watch = replace(register.office.watch, uidvalidity=register.office.watch.uidvalidity + 1)
+        register.commit_office(replace(register.office, watch=watch))
+    register.close()
+    mail_user.deliver(mail(ACCESS, subject="inzage"))
+    await turn(settings)
+    assert smtp.to("jan@example.nl") == []
+    assert [m["X-Mailbot"] for m in smtp.to("geert@kosternet.example")].count("notice-stop") == 1
+    register = owner.open_register(settings)
+    assert owner.release(register, None) >= 1
+    register.close()
+    await turn(settings)
+    assert len(smtp.to("jan@example.nl")) == 1
