@@ -241,7 +241,8 @@ def _defaults() -> dict[str, Any]:
 def _clean(value: object) -> object:
     """Nothing a stranger wrote may look like one of our blocks or break a line (P14)."""
     if isinstance(value, str):
-        return UNSAFE.sub(" ", value).replace("\n", " ").replace("[", "(").replace("]", ")")
+        plain = UNSAFE.sub(" ", value).replace("\n", " ").replace("[", "(").replace("]", ")")
+        return plain.replace("://", ": //")  # a stranger's link is not made clickable for the owner
     if isinstance(value, list | tuple):
         return [_clean(one) for one in value]
     if isinstance(value, dict):

@@ -149,7 +149,7 @@ def _read(raw: bytes, digest: str, reading: Reading) -> Message:
     return Message(
         digest=digest,
         message_id=next(iter(_ids(tree, "message-id", most=2)), None)
-        if len(tree.get_all("message-id", ())) == 1
+        if len(_values(tree, "message-id")) == 1
         else None,
         in_reply_to=replies,
         references=_ids(tree, "references"),
@@ -187,17 +187,22 @@ def _bounded(raw: bytes, defects: list[str]) -> bytes:
     return raw
 
 
+def _values(tree: Tree, name: str) -> list[str]:
+    """Every instance of a header as it was sent; get_all() would have replaced raw 8-bit letters by question marks."""
+    return [str(value) for key, value in tree.raw_items() if key.lower() == name]
+
+
 def _first(tree: Tree, name: str) -> str:
-    return next((str(value) for value in tree.get_all(name, ())), "")
+    return next((str(value) for value in _values(tree, name)), "")
 
 
 def _headers(tree: Tree) -> dict[str, tuple[str, ...]]:
     """The headers somebody needs, by lower-case name, every instance (P12)."""
     found: dict[str, list[str]] = {}
-    for name, value in tree.items()[:HEADERS]:
+    for name, value in list(tree.raw_items())[:HEADERS]:
         key = name.lower()
         if key in KEPT_HEADERS or key.startswith(("list-", "x-wpcf7", "x-auto")):
-            found.setdefault(key, []).append(_clean(str(value), 400))
+            found.setdefault(key, []).append(_clean(_letters(str(value)[:1600]), 400))
     return {key: tuple(values) for key, values in found.items()}
 
 
@@ -238,13 +243,13 @@ def _decoded(octets: bytes, charset: str | None) -> str:
 
 def _ids(tree: Tree, name: str, most: int = 30) -> tuple[str, ...]:
     """Message-IDs that keep to a strict syntax: anything else could write a header or a command (failure-cases 1.1)."""
-    value = " ".join(str(one)[:8000] for one in tree.get_all(name, ())[:3])
+    value = " ".join(str(one)[:8000] for one in _values(tree, name)[:3])
     return tuple(dict.fromkeys(MESSAGE_ID.findall(value)))[-most:]
 
 
 def _addresses(tree: Tree, name: str) -> tuple[Address, ...]:
     found: list[Address] = []
-    for value in tree.get_all(name, ())[:3]:
+    for value in _values(tree, name)[:3]:
         text = _letters(str(value)[:ADDRESS_BYTES])
         for shown, address in getaddresses([text])[:ADDRESSES]:
             canonical = canonical_address(address)
@@ -269,7 +274,7 @@ def canonical_address(address: str) -> str | None:
 
 def _sender(tree: Tree, defects: list[str]) -> Address | None:
     """The one From address, or None: two fields, two addresses or none leave nobody to write to safely (P10)."""
-    values = tree.get_all("from", ())
+    values = _values(tree, "from")
     if len(values) != 1:
         defects.append("no From field" if not values else "more than one From field")
         return None
@@ -291,7 +296,7 @@ def _sender(tree: Tree, defects: list[str]) -> Address | None:
 
 
 def _return_path(tree: Tree) -> str | None:
-    values = tree.get_all("return-path", ())
+    values = _values(tree, "return-path")
     return _clean(str(values[0]), 320).strip("<> ") if values else None
 
 

@@ -80,7 +80,9 @@ def _promise(case: Case, today: date, ladder: Ladder) -> Step | None:
     if left < 0 and ladder.after and is_working_day(today):
         return Step(f"late-{today.isoformat()}", clock, left, left)
     step = _reached(left, ladder.promise)
-    return Step(f"promise-{step}", clock, left, left) if step is not None else None
+    if step is None or _overtaken(case, "promise", clock, step, ladder.promise):
+        return None
+    return Step(f"promise-{step}", clock, left, left)
 
 
 def _limit(case: Case, today: date, ladder: Ladder) -> Step | None:
@@ -90,13 +92,20 @@ def _limit(case: Case, today: date, ladder: Ladder) -> Step | None:
     if left < 0 and case.extended and ladder.after and is_working_day(today):
         return Step(f"late-{today.isoformat()}", clock, left, left)
     step = _reached(left, ladder.limit)
-    return Step(f"{name}-{step}", clock, left, left) if step is not None else None
+    if step is None or _overtaken(case, name, clock, step, ladder.limit):
+        return None
+    return Step(f"{name}-{step}", clock, left, left)
 
 
 def _reached(left: int, steps: tuple[int, ...]) -> int | None:
     """Return the lowest step that has been reached with so many days left, None when the first is still ahead."""
     reached = [step for step in steps if left <= step]
     return min(reached) if reached else None
+
+
+def _overtaken(case: Case, name: str, clock: str, step: int, steps: tuple[int, ...]) -> bool:
+    """Tell whether a more pressing step was given already: a clock that jumps back does not start again."""
+    return any(case.warned(f"{name}-{lower}", clock) for lower in steps if lower < step)
 
 
 def _breach(case: Case, now: datetime, ladder: Ladder) -> Step | None:

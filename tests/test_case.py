@@ -1,0 +1,192 @@
+"""The life of a case, its dates, its warnings and its chain, with plain values."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from click.testing import CliRunner
+
+from mailbot.case import TABLE, Case, Event, Illegal, State, Track, open_case, record, verify_chain
+from mailbot.casework import No, Word, follow
+from mailbot.cli import mailbot
+from mailbot.client import ClientRecord
+from mailbot.deadlines import is_working_day, terms
+from mailbot.warnings import Ladder, due
+
+ZONE = ZoneInfo("Europe/Amsterdam")
+NOW = datetime(2026, 11, 25, 10, tzinfo=ZONE)
+VECTORS = [json.loads(line) for line in Path(__file__).with_name("deadlines.jsonl").read_text().splitlines()]
+LADDER = Ladder.parse((Path(__file__).resolve().parents[1] / "rules" / "warnings.toml").read_text())
+
+
+def opened(kinds=("access",), received=NOW, **facts):
+    return open_case(
+        number="KN-2026-0001",
+        kinds=kinds,
+        received=received,
+        channel="mail",
+        language="nl",
+        at=received,
+        reason="r",
+        **facts,
+    )
+
+
+def after(case, *events, at=NOW):
+    for event in events:
+        name, facts = event if isinstance(event, tuple) else (event, {})
+        outcome = record(case, Event(at, name, "reason", facts))
+        assert isinstance(outcome, Case), outcome
+        case = outcome
+    return case
+
+
+PATHS = {
+    State.REVIEW: lambda: opened(review=True),
+    State.OPEN: opened,
+    State.ACKNOWLEDGED: lambda: after(opened(), "acknowledged"),
+    State.ANSWERED: lambda: after(opened(), "answered"),
+    State.REFUSED: lambda: after(opened(), "refused"),
+    State.WITHDRAWN: lambda: after(opened(), "withdrawn"),
+    State.NO_REQUEST: lambda: after(opened(), "not_a_request"),
+    State.CLOSED: lambda: after(opened(), "answered", "closed"),
+}
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("event", TABLE)
+def test_every_event_in_every_state_does_what_the_table_says(state, event):
+    case = PATHS[state]()
+    assert case.state is state
+    outcome = record(case, Event(NOW, event, "reason"))
+    if state in TABLE[event]:
+        assert isinstance(outcome, Case)
+        assert outcome.state is TABLE[event][state]
+        assert verify_chain(outcome) is None
+    else:
+        assert isinstance(outcome, Illegal)
+        assert case.number in outcome.reason
+
+
+def test_an_event_nobody_knows_is_illegal():
+    assert isinstance(record(opened(), Event(NOW, "exploded", "r")), Illegal)
+
+
+def test_a_changed_event_breaks_the_chain():
+    case = after(opened(), "acknowledged", "answered")
+    events = (case.events[0], replace(case.events[1], reason="another"), case.events[2])
+    assert verify_chain(case) is None
+    assert "event 2" in verify_chain(replace(case, events=events))
+    assert verify_chain(replace(case, events=(case.events[0], case.events[2]))) is not None
+
+
+def test_a_case_ends_when_its_last_track_has_an_answer():
+    case = after(opened(("access", "erasure")), ("answered", {"kinds": ["access"]}))
+    assert case.state is State.OPEN
+    assert case.open_kinds == ("erasure",)
+    case = after(case, ("refused", {"kinds": ["erasure"]}))
+    assert case.state is State.REFUSED
+    assert dict(case.tracks) == {"access": Track.DONE, "erasure": Track.REFUSED}
+
+
+def test_a_granted_restriction_lives_until_it_is_lifted():
+    case = after(opened(("restriction",)), "answered")
+    assert case.tracks["restriction"] is Track.LIVE
+    assert case.state is State.ANSWERED
+    assert after(case, "lifted").tracks["restriction"] is Track.LIFTED
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: v["received"])
+def test_the_dates_are_those_of_the_statement_and_the_law(vector):
+    dates = terms(date.fromisoformat(vector["received"]), extended=True)
+    found = (dates.legal_limit, dates.promise, dates.statement_term, dates.extended_to)
+    assert [day.isoformat() for day in found] == [vector[k] for k in ("legal", "promise", "statement", "extended")]
+    assert len(dates.explanation) == 5
+    printed = CliRunner().invoke(mailbot, ["deadlines", "--received", vector["received"], "--json"])
+    assert json.loads(printed.stdout)["legal_limit"] == vector["legal"]
+    assert json.loads(printed.stdout)["extended_to"] == vector["extended"]
+
+
+def test_five_may_is_a_holiday_every_year_and_the_last_year_there_is_has_dates():
+    assert not is_working_day(date(2026, 5, 5))
+    assert not is_working_day(date(2027, 5, 5))
+    assert terms(date(9999, 12, 30)).promise.year >= 9998
+
+
+def test_receipt_counts_on_the_local_day_across_the_end_of_summer_time():
+    late = datetime(2026, 10, 24, 22, 30, tzinfo=UTC).astimezone(ZONE)  # 00:30 on the 25th in Amsterdam
+    assert terms(late).received == date(2026, 10, 25)
+
+
+def days_after(days, hour=9):
+    return (NOW + timedelta(days=days)).replace(hour=hour)
+
+
+def test_each_warning_comes_once_and_only_the_most_pressing_after_standing_still():
+    case = opened()
+    assert due(case, days_after(13), LADDER) == []
+    (step,) = due(case, days_after(14), LADDER)
+    assert step.name == "promise-14"
+    case = after(case, ("warned", {"step": step.name, "clock": step.clock}))
+    assert due(case, days_after(14, 17), LADDER) == []
+    assert next(one.name for one in due(case, days_after(26), LADDER)) == "promise-3"
+    case = after(case, *(("warned", {"step": s.name, "clock": s.clock}) for s in due(case, days_after(26), LADDER)))
+    assert due(case, days_after(22), LADDER) == [], "a clock that jumps back repeats nothing"
+
+
+def test_a_late_case_is_told_every_working_day():
+    case = opened(received=datetime(2026, 11, 2, 9, tzinfo=ZONE))  # promise on Monday 30 November
+    names = set()
+    for day in range(29, 43):
+        now = datetime(2026, 11, 2, 9, tzinfo=ZONE) + timedelta(days=day)
+        for step in due(case, now, LADDER):
+            names.add(step.name)
+            case = after(case, ("warned", {"step": step.name, "clock": step.clock}), at=now)
+    late = sorted(name for name in names if name.startswith("late-"))
+    assert late == [f"late-2026-12-{d:02d}" for d in (1, 2, 3, 4, 7, 8, 9, 10, 11, 14)]
+
+
+def test_a_breach_report_has_its_hours_beside_the_days():
+    case = opened(("breach_report",))
+    assert [one.name for one in due(case, NOW + timedelta(hours=49), LADDER)] == ["breach-48h"]
+
+
+def test_an_extended_case_is_warned_about_its_new_limit_only():
+    case = after(opened(), "extended")
+    assert due(case, days_after(40), LADDER) == []
+    assert due(case, datetime(2027, 2, 23, 9, tzinfo=ZONE), LADDER)[0].name == "extended-3"
+
+
+RECORD = ClientRecord("x", "jan@example.nl")
+
+
+@pytest.mark.parametrize(
+    ("word", "case", "now", "why"),
+    [
+        (Word("extend"), opened(), NOW, "needs its reason"),
+        (Word("extend", "druk"), opened(), NOW + timedelta(days=60), "first month ended"),
+        (Word("extend", "druk"), after(opened(), "extended"), NOW, "extended before"),
+        (Word("refuse"), opened(), NOW, "needs its reason"),
+        (Word("answer"), after(opened(), "identity_asked"), NOW, "identity was asked"),
+        (Word("answer", outcome="partly"), opened(), NOW, "needs its reason"),
+        (Word("close"), opened(), NOW, "answer, refuse or withdraw"),
+        (Word("close"), after(opened(("restriction",)), "answered"), NOW, "lift it first"),
+        (Word("lift"), opened(), NOW, "no restriction"),
+        (Word("answer", kinds=("erasure",)), opened(), NOW, "not about erasure"),
+        (Word("dance"), opened(), NOW, "no word"),
+    ],
+)
+def test_the_owners_word_needs_what_the_law_needs(word, case, now, why):
+    outcome = follow(word, RECORD, case, now)
+    assert isinstance(outcome, No)
+    assert why in outcome.reason
+
+
+def test_an_extension_exists_only_with_its_letter():
+    plan = follow(Word("extend", "het archief is groot"), RECORD, opened(), NOW)
+    assert [type(action).__name__ for action in plan.actions] == ["SendLetter"]
+    assert plan.actions[0].facts["extended_to"] == "2027-02-25"
+    assert plan.actions[0].hold
