@@ -220,10 +220,11 @@ class App:
         LOG.info("the configuration was reloaded")
 
     async def close(self) -> None:
-        """Close what is open; the register needs no closing, it is always whole."""
+        """Close what is open and let go of the register, which is always whole."""
         await self.world.outbox.close()
         await self.world.imap.call(self.world.imap.mailbox.close)
         self.world.imap.close()
+        self.world.register.close()
 
 
 def clock(settings: Settings) -> Callable[[], datetime]:

@@ -183,7 +183,10 @@ def load(explicit: str | None = None, environ: Mapping[str, str] | None = None, 
         raise OwnerMustFix(
             f"no configuration found ({places}): write one with `mailbot init`, or name it with --config"
         )
-    return resolve(_read(path), environ, where=str(path), secrets=secrets)
+    table = _read(path)
+    if secrets and _holds_secret(table) and path.stat().st_mode & 0o077:
+        raise OwnerMustFix(f"{path}: holds a password and can be read by others: chmod 600 it, or use password_file")
+    return resolve(table, environ, where=str(path), secrets=secrets)
 
 
 def resolve(table: dict[str, object], environ: Mapping[str, str], *, where: str, secrets: bool = True) -> Settings:
@@ -207,6 +210,10 @@ def _read(path: Path) -> dict[str, object]:
         raise OwnerMustFix(f"{path}: cannot be read ({error.strerror}): name another file with --config") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise OwnerMustFix(f"{path}: is not valid TOML ({error}): mend that line") from error
+
+
+def _holds_secret(table: Mapping[str, object]) -> bool:
+    return any(isinstance(part, dict) and part.get(key) for part in table.values() for key in SECRETS)
 
 
 def _with_environment(table: dict[str, object], environ: Mapping[str, str]) -> dict[str, object]:
@@ -341,6 +348,8 @@ def _nonsense(settings: Settings, where: str) -> Iterator[str]:
 def _server_nonsense(server: Server, name: str) -> Iterator[str]:
     if not server.host:
         yield f"{name}.host is missing"
+    if server.password and server.password == server.password.strip() and "\n" in server.password:
+        yield f"{name}.password has more than one line: keep only the password"
     if not 0 < server.port < 65536:  # noqa: PLR2004 - the port numbers there are
         yield f"{name}.port must be 1 to 65535"
     if server.security == "none" and server.host and not _is_loopback(server.host):

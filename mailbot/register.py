@@ -140,7 +140,7 @@ class Register:
         self._closed: dict[str, Closed] = {}
         self._highest: dict[str, int] = {}
         self._prints: set[str] = set()
-        self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock: int | None = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._daemon: int | None = None
         self._depth = 0
         self._seen_changes = 0
@@ -176,6 +176,7 @@ class Register:
         for descriptor in (self._lock, self._daemon):
             if descriptor is not None:
                 os.close(descriptor)
+        self._lock = self._daemon = None
 
     # Finding
 
@@ -354,15 +355,18 @@ class Register:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        lock = self._lock
+        if lock is None:
+            raise RuntimeError("the register was closed")
         if self._depth == 0:
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
             if self._depth == 0:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _must_hold_lock(self) -> None:
         if not self._depth:

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fixtures.house import mail
+from fixtures.house import mail, wide_caps
 
 from mailbot.client import LetterState
 from mailbot.register import Register
@@ -22,7 +22,7 @@ WANTS = (
 )
 
 
-def configuration(login, smtp_port, directory):
+def configuration(login, smtp_port, directory, rules=""):
     return f"""
 [organisation]
 name = "KosterNET"
@@ -42,18 +42,15 @@ security = "none"
 [register]
 directory = "{directory}"
 [overrides]
-rules = "{directory}-rules"
+rules = "{rules}"
 """
 
 
 def prepared(login, smtp_port, folder, directory):
     """The configuration, with caps that a burst from one domain does not reach."""
-    rules = Path(f"{directory}-rules")
-    rules.mkdir()
-    limits = (ROOT / "rules" / "limits.toml").read_text(encoding="utf-8")
-    (rules / "limits.toml").write_text(limits.replace("domain_day = 20", "domain_day = 500"), encoding="utf-8")
+    rules = wide_caps(folder)
     config = folder / "mailbot.toml"
-    config.write_text(configuration(login, smtp_port, directory), encoding="utf-8")
+    config.write_text(configuration(login, smtp_port, directory, rules), encoding="utf-8")
     config.chmod(0o600)
     return config
 

@@ -1,20 +1,23 @@
 """The whole job: mail in at a real IMAP server, letters out at a real SMTP server, and the register in between."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from fixtures.house import Clock, mail, settings_for, turn
+from fixtures.house import Clock, mail, settings_for, turn, wide_caps
 
 from mailbot import owner
 from mailbot.app import desk_of
 from mailbot.casework import Word
-from mailbot.config import FilingSettings
+from mailbot.config import FilingSettings, Overrides
 from mailbot.errors import Refused
 from mailbot.register import Register
 from mailbot.views import case_json
 
+MAILS = Path(__file__).with_name("mails")
 ACCESS = "Hallo, ik wil graag weten welke gegevens jullie van mij hebben. Kan ik een kopie van mijn gegevens krijgen?"
 
 
@@ -224,3 +227,28 @@ async def test_a_mailbox_that_was_made_anew_stops_letters_and_asks(mail_user, sm
     register.close()
     await turn(settings)
     assert len(smtp.to("jan@example.nl")) == 1
+
+
+async def test_thirty_mails_lead_to_exactly_their_letters_folders_cases_and_notices(mail_user, smtp, tmp_path):
+    rows = [json.loads(line) for line in (MAILS / "plans.jsonl").read_text(encoding="utf-8").splitlines()]
+    settings = settings_for(mail_user, smtp.port, tmp_path / "register")
+    settings = replace(settings, overrides=Overrides(rules=str(wide_caps(tmp_path))))
+    await turn(settings)
+    for row in rows:
+        mail_user.deliver((MAILS / row["file"]).read_bytes())
+    summary = await turn(settings)
+    assert summary.messages == len(rows)
+    letters = Counter((m["X-Mailbot"].replace("-", "_"), m["To"]) for m in smtp.mails)
+    expected = Counter((row["letter"], row["sender"]) for row in rows if row["letter"])
+    expected.update((row["notice"], "geert@kosternet.example") for row in rows if row["notice"])
+    assert letters == expected
+    register = Register.open(tmp_path / "register")
+    cases = Counter((record.address, case.kinds) for record in register.clients() for case in record.cases)
+    assert cases == Counter((row["sender"], tuple(row["kinds"])) for row in rows if row["opened"])
+    filed = {name: len(mail_user.folder(name)) for name in mail_user.folders() if name.startswith("Klanten/")}
+    assert filed == {f"Klanten/{row['sender']}": 2 for row in rows if row["filed"]}
+    assert len(mail_user.folder("INBOX")) == sum(not row["filed"] for row in rows)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    assert (await turn(settings)).messages == 0
+    assert len(smtp.raw) == sum(expected.values())
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
