@@ -98,7 +98,7 @@ def digest_facts(
         for case in record.cases:
             _about_case(facts, record, case, now, last)
         facts["waiting"] += [
-            f"{one.case}: {one.letter} ({one.reason})" for one in record.letters if one.state is LetterState.HELD
+            {"number": one.case, "letter": one.letter} for one in record.letters if one.state is LetterState.HELD
         ]
     facts["cases"].sort(key=lambda row: row["left_days"])  # type: ignore[index] # rows are made below
     return {**facts, "since": since.isoformat(), "seen": seen, "now": now.isoformat()}

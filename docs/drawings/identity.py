@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 SCALE = 2
-WIDTH, HEIGHT = 520 * SCALE, 590 * SCALE
+WIDTH, HEIGHT = 520 * SCALE, 548 * SCALE
 INK, PAPER, CARD, LINE, BLACK, MARK = "#1d2329", "#ffffff", "#f3e9e4", "#8a6d63", "#000000", "#b3261e"
 BLUE_CARD = "#e6edf5"
 WORDS = {
@@ -101,7 +101,6 @@ def picture(words: dict[str, str]) -> Image.Image:
     sheet.text(44, 498, {"pasfoto": "zwart maken", "photo": "black out"}[words["photo"]], 13, bold=True)
     sheet.box(16, 526, 20, 8, "#b9c0c7", r=3)
     sheet.text(44, 521, words["stays"], 13)
-    sheet.text(16, 556, "mailbot", 10, "#8a949e")
     return sheet.image.quantize(32)
 
 
