@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from mailbot import language
 from mailbot.message import Address, Message
-from mailbot.rules import Rules, Sentence, Spoken, sentences, spoken
+from mailbot.rules import Rules, Sentence, Spoken, all_spoken, sentences
 
 JUDGED = 40_000  # characters of text: a request is made in less
 ARTICLE = re.compile(
@@ -68,7 +68,7 @@ def classify(message: Message, rules: Rules) -> Verdict:
     """Return what the message asks for. Pure, total and linear in the text."""
     text = _judged(message)
     said = [*_subject(message, text, rules), *sentences(text, rules.classes)]
-    spoke = [one for rule in rules.rules for one in spoken(rule, said)]
+    spoke = list(all_spoken(rules.rules, said))
     evidence = [*_evidence(spoke), *_articles(f"{message.subject}\n{text}", rules)]
     told = {one.rule.sets for one in spoke if one.rule.sets and not one.rule.watch}
     automatic = _automatic(message, text, rules)

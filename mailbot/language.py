@@ -15,8 +15,7 @@ DEFAULT = "nl"
 
 def detect(text: str, languages: Mapping[str, frozenset[str]]) -> str:
     """Return the language with the most telling words in the text, Dutch when none has any."""
-    words = [fold(word) for word in WORDS.findall(text[:JUDGED].lower())]
-    folded = {name: {fold(word) for word in telling} for name, telling in languages.items()}
-    counts = {name: sum(word in telling for word in words) for name, telling in folded.items()}
+    words = WORDS.findall(fold(text[:JUDGED]))
+    counts = {name: sum(word in telling for word in words) for name, telling in languages.items()}
     best = max(counts, key=lambda name: (counts[name], name == DEFAULT), default=DEFAULT)
     return best if counts.get(best) else DEFAULT

@@ -13,6 +13,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -77,7 +78,7 @@ class Thresholds:
     beside: float = 0.8  # a kind that another one explains is kept only when it is at least this sure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Classes:
     """Every word class, compiled for one look-up a word."""
 
@@ -133,7 +134,7 @@ def parse(files: Mapping[str, str]) -> Rules:
         kinds=kinds,
         classes=classes,
         thresholds=Thresholds(**merged["thresholds"]),
-        languages={name: frozenset(str(words).split()) for name, words in merged["languages"].items()},
+        languages={name: frozenset(fold(str(words)).split()) for name, words in merged["languages"].items()},
         headers=tuple(merged["headers"]),
         articles=merged["articles"],
         explained={name: tuple(by) for name, by in merged["explained"].items()},
@@ -234,8 +235,11 @@ def _classes(tables: Mapping[str, Mapping[str, Any]]) -> Classes:
         for word in _expanded(name, written, ()):
             folded = fold(word.rstrip("*"))
             if "_" in folded:
-                first, *rest = folded.split("_")
-                phrases.setdefault(first, []).append((tuple(rest), name))
+                first, second, *rest = folded.split("_")
+                # Common words start many phrases: the second word sorts out nearly all of them.
+                start = first if second.endswith("*") or word.endswith("*") else f"{first} {second}"
+                left = (second, *rest) if start == first else tuple(rest)
+                phrases.setdefault(start, []).append((left, name))
             elif word.endswith("*") and len(folded) >= STEM:
                 stems.setdefault(folded, set()).add(name)
             else:
@@ -298,6 +302,10 @@ def _sentence(words: Sequence[str], classes: Classes, *, question: bool, subject
         for rest, name in classes.phrases.get(word, ()):
             if _follows(words, place + 1, rest):
                 places.setdefault(name, []).append(place)
+        pair = f"{word} {words[place + 1]}" if place + 1 < len(words) else ""
+        for rest, name in classes.phrases.get(pair, ()):
+            if _follows(words, place + 2, rest):
+                places.setdefault(name, []).append(place)
     return Sentence(tuple(words), {name: tuple(found) for name, found in places.items()}, question, subject)
 
 
@@ -310,15 +318,15 @@ def _follows(words: Sequence[str], place: int, rest: Sequence[str]) -> bool:
     )
 
 
-def _names(word: str, classes: Classes) -> Iterator[str]:
-    if word in classes.exact:
-        yield from classes.exact[word]
+@lru_cache(maxsize=20_000)
+def _names(word: str, classes: Classes) -> tuple[str, ...]:
+    """Return the classes a word is in. People use few words often: remembering them is most of the speed."""
+    found = set(classes.exact.get(word, ()))
     for length in classes.lengths:
         if length > len(word):
             break
-        found = classes.stems.get(word[:length])
-        if found:
-            yield from found
+        found |= classes.stems.get(word[:length], frozenset())
+    return tuple(sorted(found))
 
 
 # Matching
@@ -330,6 +338,14 @@ class Spoken:
 
     rule: Rule
     text: str
+
+
+def all_spoken(rules: Sequence[Rule], said: Sequence[Sentence]) -> Iterator[Spoken]:
+    """Yield what every rule saw, without asking rules whose classes are nowhere in the message."""
+    present = {name for sentence in said for name in sentence.places}
+    for rule in rules:
+        if all(any(part in present for part in one.split("|")) for one in rule.all):
+            yield from spoken(rule, said)
 
 
 def spoken(rule: Rule, said: Sequence[Sentence]) -> Iterator[Spoken]:
@@ -364,15 +380,18 @@ def _over_message(rule: Rule, said: Sequence[Sentence]) -> str:
 
 
 def _in_sentence(rule: Rule, sentence: Sentence) -> str:
+    groups = []
+    for one in rule.all:
+        places = _places(sentence, one)
+        if not places:
+            return ""
+        groups.append(places)
     if any(_places(sentence, one) for one in rule.none):
-        return ""
-    groups = [_places(sentence, one) for one in rule.all]
-    if not all(groups):
         return ""
     negations = sentence.places.get("not", ())
     for first in groups[0]:
-        places = [first, *(_nearest(group, first) for group in groups[1:])]
-        low, high = min(places), max(places)
+        near = [first, *(_nearest(group, first) for group in groups[1:])]
+        low, high = min(near), max(near)
         if high - low > rule.window:
             continue
         if rule.negation == "needed":

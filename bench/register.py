@@ -1,0 +1,70 @@
+"""What the register costs as it grows: `python bench/register.py [SIZE ...]` (default 100 10000).
+
+Prints the median of a commit and the time to open, at each size, and the ratio to the smallest, in one run.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mailbot import storage
+from mailbot.case import open_case
+from mailbot.client import Filing, LetterState, QueuedLetter, SeenMessage
+from mailbot.register import Register
+
+NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
+
+
+def filled(register, place):
+    address = f"persoon{place}@example.nl"
+    number = f"KN-2026-{place:06d}"
+    fixed = {"channel": "mail", "language": "nl", "reason": "asks for access: acknowledged"}
+    case = open_case(number=number, kinds=["access"], received=NOW, at=NOW, **fixed)
+    mid, facts = f"<{place:032x}@kosternet.nl>", {"number": number}
+    letter = QueuedLetter(mid, "identity", "person", address, "nl", number, facts, NOW, LetterState.SENT, settled=NOW)
+    seen = SeenMessage(f"{place:064x}", 1, place, f"<{place}@example.nl>", NOW, "request", number, Filing.FILED)
+    return replace(register.new_client(address), cases=(case,), letters=(letter,), messages=(seen,))
+
+
+def measured(size, folder):
+    """Return seconds for a commit (median of 60) and for opening, with `size` clients."""
+    register = Register.open(folder)
+    sync, storage.os.fsync = storage.os.fsync, lambda _descriptor: None  # filling is not what is measured
+    for place in range(size):
+        with register.transaction():
+            register.commit(filled(register, place))
+    storage.os.fsync = sync
+    started = time.perf_counter()
+    register = Register.open(folder)
+    opened = time.perf_counter() - started
+    spent = []
+    for place in range(60):
+        record = filled(register, (place * 7919) % size)
+        started = time.perf_counter()
+        with register.transaction():
+            register.commit(replace(record, name=str(place)))
+        spent.append(time.perf_counter() - started)
+    return statistics.median(spent), opened
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("size", type=int, nargs="*", default=[100, 10_000])
+    first = None
+    print(f"{'clients':>10} {'commit ms':>10} {'ratio':>6} {'open s':>8}")
+    for size in parser.parse_args().size:
+        with tempfile.TemporaryDirectory() as folder:
+            commit, opened = measured(size, Path(folder))
+        first = first or commit
+        print(f"{size:>10} {commit * 1000:>10.2f} {commit / first:>6.2f} {opened:>8.2f}")
+
+
+if __name__ == "__main__":
+    main()
