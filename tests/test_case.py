@@ -1,6 +1,7 @@
 """The life of a case, its dates, its warnings and its chain, with plain values."""
 
 import json
+import runpy
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -190,3 +191,9 @@ def test_an_extension_exists_only_with_its_letter():
     assert [type(action).__name__ for action in plan.actions] == ["SendLetter"]
     assert plan.actions[0].facts["extended_to"] == "2027-02-25"
     assert plan.actions[0].hold
+
+
+def test_the_drawing_is_of_this_table():
+    root = Path(__file__).resolve().parents[1]
+    drawing = runpy.run_path(str(root / "docs" / "drawings" / "case.py"))["drawn"]()
+    assert (root / "docs" / "case.md").read_text(encoding="utf-8") == drawing, "python docs/drawings/case.py"
