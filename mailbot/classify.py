@@ -5,7 +5,7 @@ Owns adding up what the rules saw. Must never decide what is done about it, nor 
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 
@@ -42,6 +42,7 @@ class Evidence:
     kind: str | None = None
     weight: float = 0.0
     watch: bool = False
+    place: int = 0  # words of the text before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def classify(message: Message, rules: Rules) -> Verdict:
     evidence = [*_evidence(spoke), *_articles(f"{message.subject}\n{text}", rules)]
     told = {one.rule.sets for one in spoke if one.rule.sets and not one.rule.watch}
     automatic = _automatic(message, text, rules)
-    scores = _weighed(_scores(evidence), told, rules)
+    scores = _weighed(_of_letter(evidence, text, rules), told, rules)
     return _verdict(message, text, rules, scores, evidence, told, automatic)
 
 
@@ -89,7 +90,7 @@ def _subject(message: Message, text: str, rules: Rules) -> list[Sentence]:
 
 
 def _evidence(spoke: Iterable[Spoken]) -> list[Evidence]:
-    return [Evidence(one.rule.id, one.text, one.rule.kind, one.rule.weight, one.rule.watch) for one in spoke]
+    return [Evidence(one.rule.id, one.text, one.rule.kind, one.rule.weight, one.rule.watch, one.place) for one in spoke]
 
 
 def _articles(text: str, rules: Rules) -> list[Evidence]:
@@ -101,13 +102,28 @@ def _articles(text: str, rules: Rules) -> list[Evidence]:
         number = match[1] or match[4]
         kind = rules.articles.get(number)
         if kind:
-            found.setdefault(kind, Evidence(f"article-{number}", " ".join(match[0].split()), kind, ARTICLE_WEIGHT))
+            words = " ".join(match[0].split())
+            place = len(text[: match.start()].split())
+            found.setdefault(kind, Evidence(f"article-{number}", words, kind, ARTICLE_WEIGHT, place=place))
     if len(found) > MANY_ARTICLES:
         return []  # a list of all rights is a privacy statement, not a request
     return list(found.values())
 
 
 MANY_ARTICLES = 4
+FORMAL = 90  # words: a shorter mail that names the law is simply to the point
+
+
+def _of_letter(evidence: Sequence[Evidence], text: str, rules: Rules) -> dict[str, float]:
+    """Add up; a formal letter says in its opening what it asks, and what follows mostly cites the law."""
+    limits = rules.thresholds
+    if len(text.split()) < FORMAL or not REGULATION.search(text):
+        return _scores(evidence)
+    opening = _scores([one for one in evidence if one.place < limits.lead])
+    if max(opening.values(), default=0.0) < limits.kind:
+        return _scores(evidence)
+    later = [one if one.place < limits.lead else replace(one, weight=one.weight * limits.later) for one in evidence]
+    return _scores(sorted(later, key=lambda one: -one.weight))
 
 
 def _scores(evidence: Iterable[Evidence]) -> dict[str, float]:

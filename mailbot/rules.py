@@ -20,7 +20,7 @@ import msgspec
 
 from mailbot.errors import OwnerMustFix
 
-WORD = re.compile(r"[a-z0-9]+(?:['\u2019][a-z]{1,2})?|[.!?;]+|\n\n+|,")
+WORD = re.compile(r"[a-z0-9]+|[.!?;]+|\n\n+|,")
 ENDS = frozenset(".!?;\n")
 CLAUSE = ","
 SENTENCE = 60  # words: a longer sentence is cut, so that a text without full stops is no single sentence
@@ -75,6 +75,8 @@ class Thresholds:
     kind: float = 0.55
     review_kind: float = 0.3
     ordinary: float = 0.5  # what is left of the evidence when the mail reads as business
+    later: float = 0.4  # what a hint is worth further on in a formal letter, once its opening has said what it asks
+    lead: int = 60  # words of a formal letter that are its opening
     beside: float = 0.8  # a kind that another one explains is kept only when it is at least this sure
 
 
@@ -97,6 +99,7 @@ class Sentence:
     places: Mapping[str, tuple[int, ...]]
     question: bool
     subject: bool = False
+    place: int = 0  # words of the text before it
 
     def said(self, first: int, last: int) -> str:
         """Return the words from one place to another."""
@@ -277,36 +280,37 @@ def sentences(text: str, classes: Classes, *, subject: bool = False) -> list[Sen
     for token in WORD.findall(fold(text)):
         if token[0] in ENDS:
             if words:
-                out.append(_sentence(words, classes, question="?" in token, subject=subject))
+                out.append(_sentence(words, classes, question="?" in token, subject=subject, place=count))
                 words = []
             continue
-        words.append(token.replace("\u2019", "'").split("'")[0] if "'" in token else token)
+        words.append(token)
         if token in CLAUSE:
             continue
         count += 1
         if len(words) >= SENTENCE:
-            out.append(_sentence(words, classes, question=False, subject=subject))
+            out.append(_sentence(words, classes, question=False, subject=subject, place=count))
             words = words[-WINDOW:]
         if count >= WORDS_JUDGED:
             break
     if words:
-        out.append(_sentence(words, classes, question=False, subject=subject))
+        out.append(_sentence(words, classes, question=False, subject=subject, place=count))
     return out
 
 
-def _sentence(words: Sequence[str], classes: Classes, *, question: bool, subject: bool) -> Sentence:
+def _sentence(words: Sequence[str], classes: Classes, *, question: bool, subject: bool, place: int) -> Sentence:
     places: dict[str, list[int]] = {}
-    for place, word in enumerate(words):
+    for here, word in enumerate(words):
         for name in _names(word, classes):
-            places.setdefault(name, []).append(place)
+            places.setdefault(name, []).append(here)
         for rest, name in classes.phrases.get(word, ()):
-            if _follows(words, place + 1, rest):
-                places.setdefault(name, []).append(place)
-        pair = f"{word} {words[place + 1]}" if place + 1 < len(words) else ""
+            if _follows(words, here + 1, rest):
+                places.setdefault(name, []).append(here)
+        pair = f"{word} {words[here + 1]}" if here + 1 < len(words) else ""
         for rest, name in classes.phrases.get(pair, ()):
-            if _follows(words, place + 2, rest):
-                places.setdefault(name, []).append(place)
-    return Sentence(tuple(words), {name: tuple(found) for name, found in places.items()}, question, subject)
+            if _follows(words, here + 2, rest):
+                places.setdefault(name, []).append(here)
+    found = {name: tuple(one) for name, one in places.items()}
+    return Sentence(tuple(words), found, question, subject, max(place - len(words), 0))
 
 
 def _follows(words: Sequence[str], place: int, rest: Sequence[str]) -> bool:
@@ -338,6 +342,7 @@ class Spoken:
 
     rule: Rule
     text: str
+    place: int = 0  # words of the message before the sentence
 
 
 def all_spoken(rules: Sequence[Rule], said: Sequence[Sentence]) -> Iterator[Spoken]:
@@ -364,7 +369,7 @@ def spoken(rule: Rule, said: Sequence[Sentence]) -> Iterator[Spoken]:
             continue
         text = _in_sentence(rule, sentence)
         if text:
-            yield Spoken(rule, text)
+            yield Spoken(rule, text, 0 if sentence.subject else sentence.place)
 
 
 def _over_message(rule: Rule, said: Sequence[Sentence]) -> str:
