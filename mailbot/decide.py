@@ -174,7 +174,7 @@ def _own(arrival: Arrival) -> Plan:
         return Plan("mail from one of our own addresses is no request")
     return Plan(
         "the owner passed on what looks like a request: he is asked whose it is",
-        (_notice(arrival, "notice_review", None, "doorgestuurd vanaf een eigen adres"), Remember("review")),
+        (_notice(arrival, "notice_review", None, "passed on from one of our own addresses"), Remember("review")),
         arrival.person,
     )
 
@@ -359,7 +359,7 @@ def reply_refusal(message: Message, verdict: Verdict, policy: Policy) -> str | N
     address = sender.address.lower()
     local, _, domain = address.rpartition("@")
     checks = (
-        (verdict.automatic, f"it is automatic mail ({verdict.automatic})"),
+        (verdict.automatic, "it is automatic mail"),
         (message.return_path == "" and not verdict.from_form, "its envelope sender is empty"),
         (address in policy.addresses, "the address is our own"),
         (domain.endswith("invalid") or not local.isascii(), "the address cannot be written to safely"),
@@ -427,6 +427,9 @@ def _notice(arrival: Arrival, notice: str, case: Case | None, reason: str = "", 
         "promise": dates.promise.isoformat(),
         "legal_limit": dates.legal_limit.isoformat(),
         "evidence": [one.text for one in arrival.verdict.evidence[:5]],
-        "letter_sent": False,
+        "sure": round(100 * arrival.verdict.confidence),
+        "unreadable": arrival.message.unreadable or "",
+        "automatic": arrival.verdict.automatic or "",
+        "withdrawn": arrival.verdict.withdrawn,
     }
     return NotifyOwner(notice, f"{notice} {arrival.message.digest}", facts, number or None)

@@ -227,15 +227,10 @@ def _defaults() -> dict[str, Any]:
     """Facts every letter may rely on; what is not given is empty, what is unknown to this list is an error."""
     empty = (
         "number reason subject address behalf letter step received promise statement_term legal_limit extended_to note"
+        " unreadable automatic"
     )
-    return {
-        **dict.fromkeys(empty.split(), ""),
-        "actions": [],
-        "kinds": [],
-        "sub_kinds": [],
-        "evidence": [],
-        "from_form": False,
-    }
+    none: dict[str, Any] = {"actions": [], "kinds": [], "sub_kinds": [], "evidence": [], "sure": 0}
+    return {**dict.fromkeys(empty.split(), ""), **none, "withdrawn": False, "from_form": False}
 
 
 def _clean(value: object) -> object:
