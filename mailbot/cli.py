@@ -366,6 +366,50 @@ def digest(config: str | None, *, preview: bool) -> None:
     click.echo("the digest was sent")
 
 
+@mailbot.command(epilog=_example("mailbot backup /root/mailbot-2026-11-24.tar.gz"))
+@CONFIG
+@click.argument("file", type=click.Path(path_type=Path))
+@_ends_well
+def backup(config: str | None, file: Path) -> None:
+    """Put the register into one archive, also while the daemon runs. It holds the key: keep it safe."""
+    from mailbot import backup as archive  # noqa: PLC0415
+
+    register, _ = _register(config)
+    click.echo(f"wrote {file}: {archive.backup(register, file)} files")
+
+
+@mailbot.command(epilog=_example("mailbot restore /root/mailbot-2026-11-24.tar.gz"))
+@CONFIG
+@click.argument("file", type=click.Path(path_type=Path))
+@_ends_well
+def restore(config: str | None, file: Path) -> None:
+    """Put an archive back into an empty place. No letter goes out until `mailbot release`."""
+    from mailbot import app  # noqa: PLC0415
+    from mailbot import backup as archive  # noqa: PLC0415
+    from mailbot.config import load  # noqa: PLC0415
+
+    settings = load(config, secrets=False)
+    count = archive.restore(file, Path(settings.register.directory), app.clock(settings)())
+    click.echo(
+        f"restored {count} files; letters wait until you say `mailbot release`. Erasures since then: do them again."
+    )
+
+
+@mailbot.command(epilog=_example("mailbot verify"))
+@CONFIG
+@_ends_well
+def verify(config: str | None) -> None:
+    """Look the register over: damage, changed events, numbers given twice, files that do not belong."""
+    from mailbot import backup as archive  # noqa: PLC0415
+    from mailbot.config import load  # noqa: PLC0415
+    from mailbot.errors import Refused  # noqa: PLC0415
+
+    problems = list(archive.verify(Path(load(config, secrets=False).register.directory)))
+    if problems:
+        raise Refused("\n".join(problems))
+    click.echo("the register is whole")
+
+
 @mailbot.command(epilog=_example("mailbot demo"))
 @click.option("--out", default="demo-out", type=click.Path(path_type=Path), help="Where letters and register are left.")
 @click.option("--quick", is_flag=True, help="Without pauses for the eye.")

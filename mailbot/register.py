@@ -482,8 +482,12 @@ class Register:
     def _note(self, place: str) -> None:
         """Tell other processes that this file is about to change. A hint in memory's service: it needs no fsync."""
         try:
-            with (self.directory / "changes").open("ab") as changes:
-                changes.write(f"{place}\n".encode())
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            changes = os.open(self.directory / "changes", flags, 0o600)  # whatever the umask says
+            try:
+                os.write(changes, f"{place}\n".encode())
+            finally:
+                os.close(changes)
         except OSError as error:
             raise TryLater(f"{self.directory}: could not be written ({error.strerror}): nothing was changed") from error
         self._seen_changes = self._changes_size()

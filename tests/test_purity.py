@@ -14,7 +14,7 @@ FORBIDDEN = set(
     "os socket asyncio pathlib subprocess time random secrets imapclient aiosmtplib tinydb apscheduler click rich"
     " logging threading tempfile shutil urllib http".split()
 )
-SHELL = set("mailbox outbox register storage perform app cli config data arrivals ticks owner".split())
+SHELL = set("mailbox outbox register storage perform app cli config data arrivals ticks owner backup".split())
 
 
 def imported(tree):

@@ -1,0 +1,96 @@
+"""The register put away and put back, and looked over.
+
+Owns backup, restore and verify. Must never write into a register that is in use, and never let letters go after a
+restore: the mailbox may know of letters the restored register does not (T9).
+"""
+
+import io
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from mailbot.case import verify_chain
+from mailbot.errors import OwnerMustFix, Refused
+from mailbot.register import Register, Stop
+from mailbot.storage import BESIDE, PREVIOUS, replace_file
+
+LEFT_OUT = {"lock", "daemon.lock", "changes"}
+KNOWN = {"key", "office.json", "clients", "closed", *LEFT_OUT}
+
+
+def backup(register: Register, file: Path) -> int:
+    """Write the whole register into one archive and return how many files it holds.
+
+    Under the register's lock, so that it is one moment even while the daemon runs; readable by its owner only, and
+    whole or not there. It holds the key: keep it as carefully as the register.
+    """
+    if file.exists():
+        raise Refused(f"{file} exists already and was left as it is: name another file")
+    buffer = io.BytesIO()
+    with register.transaction(), tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        paths = [path for path in sorted(register.directory.rglob("*")) if _belongs(path, register.directory)]
+        for path in paths:
+            archive.add(path, arcname=str(path.relative_to(register.directory)), recursive=False)
+    replace_file(file, buffer.getvalue())
+    return len(paths)
+
+
+def _belongs(path: Path, directory: Path) -> bool:
+    return path.is_file() and path.relative_to(directory).parts[0] not in LEFT_OUT and not path.name.endswith(BESIDE)
+
+
+def restore(file: Path, directory: Path, now: datetime) -> int:
+    """Unpack an archive into an empty place, hold all letters, and return how many files there were."""
+    if directory.exists() and any(path.name not in LEFT_OUT for path in directory.iterdir()):
+        raise Refused(f"{directory} holds a register: stop mailbot and move it away first; nothing was changed")
+    try:
+        with tarfile.open(file, mode="r:gz") as archive:
+            members = [member for member in archive.getmembers() if member.isfile()]
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            archive.extractall(directory, members=members, filter="data")
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise OwnerMustFix(f"{file}: is no backup that can be read ({type(error).__name__})") from error
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+    register = Register.open(directory)
+    with register.transaction():
+        office = register.office
+        stops = (*(stop for stop in office.stops if stop.why != "restored"), Stop("restored", now))
+        register.commit_office(replace(office, stops=stops))
+    register.close()
+    return len(members)
+
+
+def verify(directory: Path) -> Iterator[str]:
+    """Yield everything that is wrong with the register: damage, broken chains, numbers given twice, strange files."""
+    try:
+        register = Register.open(directory)
+    except OwnerMustFix as error:
+        yield from error.problems
+        return
+    numbers: Counter[str] = Counter(line.number for line in register.closed())
+    for record in register.clients():
+        if register.client_id(record.address) != record.id:
+            yield f"client file {record.id} does not belong to the address in it: it was copied or renamed"
+        for case in record.cases:
+            numbers[case.number] += 1
+            problem = verify_chain(case)
+            if problem:
+                yield problem
+    yield from (f"{number} was given {count} times" for number, count in numbers.items() if count > 1)
+    register.close()
+    yield from _strangers(directory)
+
+
+def _strangers(directory: Path) -> Iterator[str]:
+    for path in sorted(directory.rglob("*")):
+        top = path.relative_to(directory).parts[0]
+        fits = path.name.endswith((".json", f".json{PREVIOUS}")) or path.is_dir() or path.parent == directory
+        if top.removesuffix(PREVIOUS) not in KNOWN or not fits:
+            yield f"{path}: is no file of the register: look what it is, it may hold personal data"
+        elif path.stat().st_mode & 0o077 and os.geteuid() == path.stat().st_uid:
+            yield f"{path}: can be used by others: chmod it to {'700' if path.is_dir() else '600'}"
