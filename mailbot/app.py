@@ -10,7 +10,7 @@ import logging
 import random
 import signal
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -250,7 +250,7 @@ def open_app(
         outbox=Outbox(smtp_settings(settings)),
         composed=house.composed,
         now=now or clock(settings),
-        desk=desk_of(settings),
+        desk=replace(desk_of(settings), secret=register.key, links=house.links),
         retry=house.retry,
         envelope_from="" if settings.smtp.empty_envelope_sender else settings.organisation.address,
     )
@@ -262,4 +262,5 @@ def open_app(
 def desk_of(settings: Settings) -> Desk:
     """Return where letters come from and go to by default."""
     organisation = settings.organisation
-    return Desk(organisation.address.rpartition("@")[2], organisation.owner, settings.letters.languages[0])
+    domain = organisation.address.rpartition("@")[2]
+    return Desk(domain, organisation.owner, settings.letters.languages[0], organisation.address)

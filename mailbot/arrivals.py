@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 
 from mailbot.case import Case
 from mailbot.classify import Decision, Verdict
-from mailbot.client import ClientRecord
+from mailbot.clicks import follow_link
+from mailbot.client import ClientRecord, LetterState
 from mailbot.decide import Delivery, Known, Policy, Sent, decide
 from mailbot.errors import MailbotError, TryLater
+from mailbot.links import SEND, Said, said
 from mailbot.mailbox import Fetched, InboxStatus
 from mailbot.message import Message
 from mailbot.perform import World
@@ -208,12 +210,56 @@ def plan_for(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -
     with world.register.transaction():
         delivery = delivery_of(world, uidvalidity, fetched, now)
         known = known_about(world, reader, message, verdict, now)
-        plan = decide(message, verdict, delivery, known, reader.policy)
+        plan = _owners_word(world, reader, message, known, now)
+        if plan is None:
+            plan = decide(message, verdict, delivery, known, reader.policy)
         commit_plan(world, plan, (message, delivery), now)
     for action in plan.actions:
         if isinstance(action, StopLetters):
             stop_letters(world, action.why, now)
     return plan
+
+
+def _owners_word(world: World, reader: Reader, message: Message, known: Known, now: datetime) -> Plan | None:
+    """Follow a link the owner clicked; None when the message is no such mail. Inside a transaction."""
+    register, desk = world.register, world.desk
+    policy, used = reader.policy, register.office.tokens
+    word = said(message, desk.owner, desk.secret, policy.authserv_id, used) if desk.secret else None
+    if word is None or known.copies:
+        return None
+    if word.wrong:
+        return _told_back(world, message, word, f"Ik heb niets gedaan: {word.wrong}.")
+    found = register.case(word.number)
+    if found is None:
+        return _told_back(world, message, word, f"Ik heb niets gedaan: {word.number} bestaat niet.")
+    answer, plan = follow_link(word, found[0], found[1], desk, now, message.digest)
+    if plan is not None:
+        commit_plan(world, plan, None, now)
+    if word.action == SEND:
+        _let_go(register, word.number)
+    register.commit_office(replace(register.office, tokens=(*register.office.tokens, word.token)))
+    return _told_back(world, message, word, answer.text, answer.actions)
+
+
+def _let_go(register: Register, number: str) -> None:
+    """Let the letters of a case that waited for the owner's word go."""
+    found = register.case(number)
+    if found is None:
+        return
+    letters = tuple(
+        replace(one, state=LetterState.QUEUED, reason="")
+        if one.case == number and one.state is LetterState.HELD
+        else one
+        for one in found[0].letters
+    )
+    register.commit(replace(found[0], letters=letters))
+
+
+def _told_back(world: World, message: Message, word: Said, text: str, actions: Sequence[dict[str, str]] = ()) -> Plan:
+    """The plan that tells the owner what his mail did, and remembers it, in his own record."""
+    facts = {"number": word.number, "reason": text, "actions": list(actions)}
+    notice = NotifyOwner("notice_word", f"word {message.digest}", facts, None)
+    return Plan(f"a word of the owner: {word.action}", (Remember("owner"), notice), world.desk.owner)
 
 
 def delivery_of(world: World, uidvalidity: int, fetched: Fetched, now: datetime) -> Delivery:

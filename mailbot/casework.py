@@ -147,6 +147,13 @@ def _no_request(word: Word, _record: ClientRecord, case: Case, _now: datetime) -
     return (RecordEvent(case.number, "not_a_request", word.reason or "said by the owner"),)
 
 
+def _recognise(_word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """The owner says that a doubtful message is a request, about what it seemed to be about."""
+    if case.state is not State.REVIEW:
+        return No(f"{case.number} is {case.state}: it was judged before")
+    return (RecordEvent(case.number, "recognised", "said by the owner"),)
+
+
 def _ask(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
     """Ask the person for something that is missing."""
     if not word.reason:
@@ -181,5 +188,6 @@ STEPS: Mapping[str, Step] = {
     "close": _close,
     "kinds": _kinds,
     "no-request": _no_request,
+    "recognise": _recognise,
     "ask": _ask,
 }

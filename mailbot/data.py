@@ -8,7 +8,13 @@ from pathlib import Path
 
 from mailbot.errors import OwnerMustFix
 
-ELSEWHERE = {"limits.toml", "warnings.toml", "quotes.toml", "forms.toml"}  # files in rules/ that hold no phrases
+ELSEWHERE = {
+    "limits.toml",
+    "warnings.toml",
+    "quotes.toml",
+    "forms.toml",
+    "owner.toml",
+}  # files in rules/ that hold no phrases
 HERE = Path(__file__).resolve().parent
 
 

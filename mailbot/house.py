@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from functools import partial
 from typing import Any, TypeVar
 
-from mailbot import data
+from mailbot import data, links
 from mailbot.arrivals import Doubts, Reader
 from mailbot.classify import classify
 from mailbot.client import QueuedLetter
@@ -39,6 +39,7 @@ class House:
     doubts: Doubts
     retry: Retry
     ladder: Ladder
+    links: tuple[links.Link, ...]
     composed: Callable[[QueuedLetter], EmailMessage]
 
 
@@ -50,6 +51,7 @@ def furnish(settings: Settings) -> House:
     rules = _attempt(problems, lambda: parse_rules(data.phrases(files)), "rules")
     reading = _attempt(problems, lambda: _reading(files), "rules")
     ladder = _attempt(problems, lambda: Ladder.parse(files["warnings.toml"]), "rules/warnings.toml")
+    buttons = _attempt(problems, lambda: links.parse(files["owner.toml"]), "rules/owner.toml") or ()
     labels = {kind.name: kind.labels for kind in rules.kinds} if rules else {}
     templates = _attempt(
         problems, lambda: Templates.parse(data.files("templates", settings.overrides.templates), labels), "templates"
@@ -69,6 +71,7 @@ def furnish(settings: Settings) -> House:
             timedelta(days=limits["retry"]["give_up_days"]),
         ),
         ladder=ladder,
+        links=buttons,
         composed=partial(compose, sender=sender_of(settings), templates=templates),
     )
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from mailbot.case import Case, Event, Illegal, open_case, record
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.decide import Delivery
+from mailbot.links import Link, offered
 from mailbot.message import Message
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, Remember, SendLetter
 
@@ -30,6 +31,9 @@ class Desk:
     domain: str
     owner: str
     language: str
+    address: str = ""
+    secret: bytes = b""
+    links: tuple[Link, ...] = ()
 
 
 def written(
@@ -51,7 +55,7 @@ def written(
             case SendLetter():
                 after = queued(after, letter_of(action, desk, now, after, arrived))
             case NotifyOwner():
-                after = queued(after, notice_of(action, desk, now))
+                after = queued(after, notice_of(_with_links(action, after, desk), desk, now))
             case FileUnder() if arrived is not None:
                 after = _filing(after, arrived[1])
             case _:
@@ -112,6 +116,15 @@ def queued(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:
     if any(one.key == letter.key for one in before.letters):
         return before
     return replace(before, letters=(*before.letters, letter))
+
+
+def _with_links(action: NotifyOwner, record: ClientRecord, desk: Desk) -> NotifyOwner:
+    """Add what the owner can say about the case by one click. Only notices carry tokens, and they go to him alone."""
+    case = next((one for one in record.cases if one.number == action.case), None)
+    if case is None or not desk.secret or "actions" in action.facts:
+        return action
+    buttons = offered(desk.links, case, desk.secret, action.key, desk.address)
+    return replace(action, facts={**action.facts, "actions": buttons})
 
 
 def letter_of(
