@@ -366,6 +366,32 @@ def digest(config: str | None, *, preview: bool) -> None:
     click.echo("the digest was sent")
 
 
+@mailbot.command(epilog=_example("mailbot report --html cases.html --ics cases.ics"))
+@CONFIG
+@click.option("--html", "page", type=click.Path(path_type=Path), help="One page that needs nothing else.")
+@click.option("--csv", "table", type=click.Path(path_type=Path), help="A table for a Dutch spreadsheet.")
+@click.option("--ics", "calendar", type=click.Path(path_type=Path), help="The dates of open cases; no names.")
+@click.option("--anonymous", is_flag=True, help="Without whose they are: for statistics.")
+@_ends_well
+def report(
+    config: str | None, page: Path | None, table: Path | None, calendar: Path | None, *, anonymous: bool
+) -> None:
+    """Write the register as files to look at."""
+    from mailbot import app, owner, report  # noqa: PLC0415
+    from mailbot.storage import replace_file  # noqa: PLC0415
+
+    register, settings = _register(config)
+    now = app.clock(settings)()
+    rows = report.rows_for(owner.cases(register, only_open=False), anonymous=anonymous)
+    texts = {page: report.as_html(rows, now), table: report.as_csv(rows), calendar: report.as_ics(rows, now)}
+    wanted = [path for path in texts if path is not None]
+    if not wanted:
+        raise click.UsageError("say what to write: --html FILE, --csv FILE or --ics FILE")
+    for path in wanted:
+        replace_file(path, texts[path].encode())
+        click.echo(f"wrote {path}")
+
+
 @mailbot.command(epilog=_example("mailbot backup /root/mailbot-2026-11-24.tar.gz"))
 @CONFIG
 @click.argument("file", type=click.Path(path_type=Path))
