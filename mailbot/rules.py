@@ -14,21 +14,31 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from mailbot.errors import OwnerMustFix
 
-WORD = re.compile(r"[a-z0-9]+|[.!?;]+|\n\n+|,")
+SHORTENED = "art|artt|nr|tel|mevr|mw|dhr|mr|dr|drs|bijv|bv|evt|jl|incl|excl|abs|ggf|bzw|mme|mrs|inc|alt|vgl"
+WORD = re.compile(
+    rf"(?:[a-z]\.){{2,}}|(?:{SHORTENED})\.(?=[ \d])|[a-z0-9]+"  # "a.u.b." and "art. 15" end no sentence
+    r"|[.!?;]+(?=\s|$|[\"')\]])|\n\n+|\n[ \t]{0,8}(?:[-*\u2022]|\d[.)])(?=[ \t])|,"  # nor does the dot in "example.nl"
+)
 ENDS = frozenset(".!?;\n")
 CLAUSE = ","
+BREAKS = frozenset(
+    {CLAUSE, "maar", "but", "aber", "sondern", "mais", "dus"}
+)  # a "not" before it turns nothing after it
 SENTENCE = 60  # words: a longer sentence is cut, so that a text without full stops is no single sentence
 WINDOW = 14  # words within which the classes of a rule stand, unless the rule says otherwise
 NEGATION = 4  # words before the deed in which a "not" turns it around
 WIDE = 6  # words before everything in which a needed "not" may stand ("ik wil niet dat jullie ...")
 AFTER = 4  # words after it ("verwijder mijn gegevens niet")
 STEM = 3  # letters: shorter stems would match everything
+MISTYPED = 8  # letters of a word in which one wrong, missing, extra or swapped letter is forgiven
+BESIDE = 12  # words around the words seen in which a class of `none` turns a rule off
 WORDS_JUDGED = 6_000  # of one message: more than anybody writes to ask something
 
 
@@ -43,7 +53,7 @@ class Rule:
     weight: float = 0.6
     window: int = WINDOW
     negation: str = "silences"  # silences | ignored | needed
-    scope: str = "sentence"  # sentence | message | subject
+    scope: str = "sentence"  # sentence | near (two sentences that follow each other) | message | subject
     sets: str = ""  # what it tells besides a kind: reminder, withdrawn, behalf:agent, sub:termination, automatic:list
     question: bool | None = None  # only in a question, or never in one
     watch: bool = False
@@ -87,6 +97,10 @@ class Classes:
     exact: Mapping[str, frozenset[str]]
     stems: Mapping[str, frozenset[str]]
     lengths: tuple[int, ...]
+    tails: Mapping[str, frozenset[str]]
+    mistyped: Mapping[str, frozenset[str]]
+    mistyped_stems: Mapping[str, frozenset[str]]
+    mistyped_lengths: tuple[int, ...]
     phrases: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]]
     names: frozenset[str]
 
@@ -225,7 +239,7 @@ def _speaks(rule: Rule, text: str, rules: Rules) -> bool:
 
 
 def _classes(tables: Mapping[str, Mapping[str, Any]]) -> Classes:
-    """Compile [class.NAME] of all files: words, stems (`verwijder*`), phrases (`op_de_hoogte`) and `@OTHER` classes."""
+    """Compile [class.NAME] of all files: words, stems (`verwijder*`), tails (`*gegevens`), phrases, `@OTHER` classes."""
     written: dict[str, list[str]] = {}
     for table in tables.values():
         for name, languages in table.get("class", {}).items():
@@ -233,6 +247,7 @@ def _classes(tables: Mapping[str, Mapping[str, Any]]) -> Classes:
             written.setdefault(name, []).extend(word for part in parts for word in str(part).split())
     exact: dict[str, set[str]] = {}
     stems: dict[str, set[str]] = {}
+    tails: dict[str, set[str]] = {}
     phrases: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     for name in written:
         for word in _expanded(name, written, ()):
@@ -243,17 +258,53 @@ def _classes(tables: Mapping[str, Mapping[str, Any]]) -> Classes:
                 start = first if second.endswith("*") or word.endswith("*") else f"{first} {second}"
                 left = (second, *rest) if start == first else tuple(rest)
                 phrases.setdefault(start, []).append((left, name))
+            elif word.startswith("*"):
+                tails.setdefault(folded.lstrip("*"), set()).add(name)
             elif word.endswith("*") and len(folded) >= STEM:
                 stems.setdefault(folded, set()).add(name)
             else:
                 exact.setdefault(folded, set()).add(name)
+    typing = _merged(tables, "typing")
+    forgiven = set(str(typing.get("classes", "")).split())
+    wrong_stems = _mistyped({word: names & forgiven for word, names in stems.items() if len(word) >= MISTYPED})
+    for word in fold(str(typing.get("right", ""))).split():
+        exact.setdefault(word, set()).add("")  # a word of its own, whatever it looks like
     return Classes(
-        exact={word: frozenset(names) for word, names in exact.items()},
-        stems={word: frozenset(names) for word, names in stems.items()},
+        exact=_frozen(exact),
+        stems=_frozen(stems),
         lengths=tuple(sorted({len(word) for word in stems})),
+        tails=_frozen(tails),
+        mistyped=_mistyped({word: names & forgiven for word, names in exact.items() if len(word) >= MISTYPED}),
+        mistyped_stems=wrong_stems,
+        mistyped_lengths=tuple(sorted({len(word) + more for word in wrong_stems for more in (0, 1)})),
         phrases={word: tuple(found) for word, found in phrases.items()},
         names=frozenset(written),
     )
+
+
+def _merged(tables: Mapping[str, Mapping[str, Any]], key: str) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for table in tables.values():
+        merged.update(table.get(key, {}))
+    return merged
+
+
+def _frozen(words: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+    return {word: frozenset(names) for word, names in words.items()}
+
+
+def _mistyped(words: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+    """Return each word and what is left of it without one letter -> its classes: what a typing error has in common."""
+    found: dict[str, set[str]] = {}
+    for word, names in words.items():
+        for form in (word, *_without_a_letter(word)) if names else ():
+            found.setdefault(form, set()).update(names)
+    return _frozen(found)
+
+
+def _without_a_letter(word: str) -> Iterator[str]:
+    """Yield the word without each of its letters but the first: hardly anybody mistypes that."""
+    return (word[:place] + word[place + 1 :] for place in range(1, len(word)))
 
 
 def _expanded(name: str, written: Mapping[str, Sequence[str]], above: tuple[str, ...]) -> Iterator[str]:
@@ -277,7 +328,8 @@ def sentences(text: str, classes: Classes, *, subject: bool = False) -> list[Sen
     out: list[Sentence] = []
     words: list[str] = []
     count = 0
-    for token in WORD.findall(fold(text)):
+    for found in WORD.findall(fold(text)):
+        token = found if found[0] in ENDS else found.replace(".", "")
         if token[0] in ENDS:
             if words:
                 out.append(_sentence(words, classes, question="?" in token, subject=subject, place=count))
@@ -330,7 +382,27 @@ def _names(word: str, classes: Classes) -> tuple[str, ...]:
         if length > len(word):
             break
         found |= classes.stems.get(word[:length], frozenset())
+    for tail, names in classes.tails.items():
+        if word.endswith(tail):
+            found |= names
+    if not found and len(word) >= MISTYPED - 1 and word.isalpha():
+        found = _guessed(word, classes)
     return tuple(sorted(found))
+
+
+def _guessed(word: str, classes: Classes) -> set[str]:
+    """Return the classes of the words this one is a typing error of."""
+    found = set(classes.mistyped.get(word, ()))
+    for form in _without_a_letter(word):
+        found |= classes.mistyped.get(form, frozenset())
+    for length in classes.mistyped_lengths:
+        if length > len(word):
+            break
+        start = word[:length]
+        found |= classes.mistyped_stems.get(start, frozenset())
+        for form in _without_a_letter(start):
+            found |= classes.mistyped_stems.get(form, frozenset())
+    return found
 
 
 # Matching
@@ -348,12 +420,26 @@ class Spoken:
 def all_spoken(rules: Sequence[Rule], said: Sequence[Sentence]) -> Iterator[Spoken]:
     """Yield what every rule saw, without asking rules whose classes are nowhere in the message."""
     present = {name for sentence in said for name in sentence.places}
+    pairs = list(_pairs(said))
     for rule in rules:
         if all(any(part in present for part in one.split("|")) for one in rule.all):
-            yield from spoken(rule, said)
+            yield from spoken(rule, said, pairs)
 
 
-def spoken(rule: Rule, said: Sequence[Sentence]) -> Iterator[Spoken]:
+def _pairs(said: Sequence[Sentence]) -> Iterator[Sentence]:
+    """Yield every two sentences that follow each other as one: "Er staat een foto van mij. Kan die weg?"."""
+    if len(said) == 1:
+        yield said[0]
+    for first, second in pairwise(said):
+        after = len(first.words) + 1
+        places = dict(first.places)
+        for name, here in second.places.items():
+            places[name] = (*places.get(name, ()), *(place + after for place in here))
+        words = (*first.words, CLAUSE, *second.words)
+        yield Sentence(words, places, first.question or second.question, subject=False, place=first.place)
+
+
+def spoken(rule: Rule, said: Sequence[Sentence], pairs: Sequence[Sentence] | None = None) -> Iterator[Spoken]:
     """Yield each sentence in which the rule speaks; for a rule about the whole message at most once."""
     if rule.short and sum(len(sentence.words) for sentence in said if not sentence.subject) > rule.short:
         return
@@ -362,6 +448,8 @@ def spoken(rule: Rule, said: Sequence[Sentence]) -> Iterator[Spoken]:
         if whole:
             yield Spoken(rule, whole)
         return
+    if rule.scope == "near":
+        said = list(_pairs(said)) if pairs is None else pairs
     for sentence in said:
         if rule.scope == "subject" and not sentence.subject:
             continue
@@ -391,13 +479,12 @@ def _in_sentence(rule: Rule, sentence: Sentence) -> str:
         if not places:
             return ""
         groups.append(places)
-    if any(_places(sentence, one) for one in rule.none):
-        return ""
+    against = [place for one in rule.none for place in _places(sentence, one)]
     negations = sentence.places.get("not", ())
     for first in groups[0]:
         near = [first, *(_nearest(group, first) for group in groups[1:])]
         low, high = min(near), max(near)
-        if high - low > rule.window:
+        if high - low > rule.window or any(low - BESIDE <= place <= high + BESIDE for place in against):
             continue
         if rule.negation == "needed":
             fits = any(low - WIDE <= place <= high + AFTER for place in negations)
@@ -412,7 +499,7 @@ def _turns(negation: int, deed: int, words: Sequence[str]) -> bool:
     """Tell whether a "not" belongs to this deed: near it, and in the same clause."""
     if not deed - NEGATION <= negation <= deed + AFTER:
         return False
-    return "," not in words[min(negation, deed) : max(negation, deed)]
+    return not BREAKS.intersection(words[min(negation, deed) : max(negation, deed)])
 
 
 def _places(sentence: Sentence, name: str) -> tuple[int, ...]:
