@@ -1,6 +1,6 @@
 """One person's requests: a case is its events, and every event has its moment and its reason.
 
-Owns the life of a case and of each track (one kind within it) as two tables, and the chain that shows afterwards that
+Owns the life of a case and of each track (one kind within it) as one table, and the chain that shows afterwards that
 nothing was changed. Everything else about a case is derived by walking its events. Must never look at the clock,
 hold contents of a request, or decide about a person: an event says what somebody did.
 
@@ -50,51 +50,50 @@ def _stays(*states: State) -> dict[State, State]:
     return {state: state for state in states}
 
 
-# The life of a case: event -> {state before: state after}. What is not here is illegal. docs/case.md draws it.
-TABLE: Mapping[str, Mapping[State, State]] = {
-    "joined": _stays(*State),
-    "reminded": _stays(*State),
-    "bounced": _stays(*State),
-    "letter_failed": _stays(*State),
-    "letter_sent": _stays(*State),
-    "answer_seen": _stays(*State),
-    "warned": _stays(*RUNNING),
-    "owner_told": _stays(*RUNNING, *ENDED),
-    "acknowledged": {
-        State.REVIEW: State.ACKNOWLEDGED,
-        State.OPEN: State.ACKNOWLEDGED,
-        State.ACKNOWLEDGED: State.ACKNOWLEDGED,
-    },
-    "acknowledgement_held": _stays(*RUNNING),
-    "recognised": {State.REVIEW: State.OPEN, State.OPEN: State.OPEN, State.ACKNOWLEDGED: State.ACKNOWLEDGED},
-    "kinds_corrected": {State.REVIEW: State.OPEN, State.OPEN: State.OPEN, State.ACKNOWLEDGED: State.ACKNOWLEDGED},
-    "not_a_request": dict.fromkeys(RUNNING, State.NO_REQUEST),
-    "authorisation_asked": _stays(*RUNNING),
-    "identity_asked": _stays(*RUNNING),
-    "identity_received": _stays(*RUNNING),
-    "identity_confirmed": _stays(*RUNNING),
-    "identity_deleted": _stays(*RUNNING, *ENDED),
-    "suspended": _stays(State.OPEN, State.ACKNOWLEDGED),
-    "resumed": _stays(State.OPEN, State.ACKNOWLEDGED),
-    "extended": _stays(State.OPEN, State.ACKNOWLEDGED),
-    "answered": dict.fromkeys((State.OPEN, State.ACKNOWLEDGED), State.ANSWERED),
-    "partly_answered": dict.fromkeys((State.OPEN, State.ACKNOWLEDGED), State.ANSWERED),
-    "refused": dict.fromkeys((State.OPEN, State.ACKNOWLEDGED), State.REFUSED),
-    "withdrawn": dict.fromkeys(RUNNING, State.WITHDRAWN),
-    "lifted": _stays(*ENDED),
-    "closed": dict.fromkeys(ENDED, State.CLOSED),
-    "reopened": dict.fromkeys((*ENDED, *OVER), State.OPEN),
-}
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What one event does: state before -> state after, for the case and for the tracks it names (or all of them)."""
 
-# The life of a track: event -> {track before: track after}; only the tracks the event names (or all) are touched.
-TRACK_TABLE: Mapping[str, Mapping[Track, Track]] = {
-    "answered": {Track.OPEN: Track.DONE},
-    "partly_answered": {Track.OPEN: Track.PARTLY},
-    "refused": {Track.OPEN: Track.REFUSED},
-    "withdrawn": {Track.OPEN: Track.WITHDRAWN},
-    "lifted": {Track.LIVE: Track.LIFTED},
-    "reopened": dict.fromkeys((Track.DONE, Track.PARTLY, Track.REFUSED, Track.WITHDRAWN), Track.OPEN),
+    case: Mapping[State, State]
+    track: Mapping[Track, Track] = field(default_factory=dict)
+
+
+OPENED = (State.OPEN, State.ACKNOWLEDGED)
+GIVEN = (Track.DONE, Track.PARTLY, Track.REFUSED, Track.WITHDRAWN, Track.LIFTED)
+
+# The life of a case and of its tracks, in one table. What is not here is illegal. docs/case.md draws it.
+TABLE: Mapping[str, Moves] = {
+    "joined": Moves(_stays(*State)),
+    "reminded": Moves(_stays(*State)),
+    "bounced": Moves(_stays(*State)),
+    "letter_failed": Moves(_stays(*State)),
+    "letter_sent": Moves(_stays(*State)),
+    "answer_seen": Moves(_stays(*State)),
+    "word_refused": Moves(_stays(*State)),
+    "warned": Moves(_stays(*RUNNING)),
+    "owner_told": Moves(_stays(*RUNNING, *ENDED)),
+    "acknowledged": Moves(dict.fromkeys(RUNNING, State.ACKNOWLEDGED)),
+    "acknowledgement_held": Moves(_stays(*RUNNING)),
+    "recognised": Moves({State.REVIEW: State.OPEN, **_stays(*OPENED)}),
+    "kinds_corrected": Moves({State.REVIEW: State.OPEN, **_stays(*OPENED)}),
+    "not_a_request": Moves(dict.fromkeys(RUNNING, State.NO_REQUEST)),
+    "authorisation_asked": Moves(_stays(*RUNNING)),
+    "identity_asked": Moves(_stays(*RUNNING)),
+    "identity_received": Moves(_stays(*RUNNING)),
+    "identity_confirmed": Moves(_stays(*RUNNING)),
+    "identity_deleted": Moves(_stays(*RUNNING, *ENDED)),
+    "suspended": Moves(_stays(*OPENED)),
+    "resumed": Moves(_stays(*OPENED)),
+    "extended": Moves(_stays(*OPENED)),
+    "answered": Moves(dict.fromkeys(OPENED, State.ANSWERED), {Track.OPEN: Track.DONE}),
+    "partly_answered": Moves(dict.fromkeys(OPENED, State.ANSWERED), {Track.OPEN: Track.PARTLY}),
+    "refused": Moves(dict.fromkeys(OPENED, State.REFUSED), {Track.OPEN: Track.REFUSED}),
+    "withdrawn": Moves(dict.fromkeys(RUNNING, State.WITHDRAWN), {Track.OPEN: Track.WITHDRAWN}),
+    "lifted": Moves(_stays(*OPENED, *ENDED), {Track.LIVE: Track.LIFTED}),
+    "closed": Moves(dict.fromkeys(ENDED, State.CLOSED)),
+    "reopened": Moves(dict.fromkeys((*ENDED, *OVER), State.OPEN), dict.fromkeys(GIVEN, Track.OPEN)),
 }
+ENDING = ("answered", "partly_answered", "refused", "withdrawn")  # these end a case once no track is left open
 LASTING = {"restriction"}  # granted, it lives on until it is lifted (GDPR 18(3))
 
 IDENTITY = {
@@ -177,7 +176,7 @@ class Case:
         """Where each kind stands."""
         tracks = dict.fromkeys(self.kinds, Track.OPEN)
         for event in self.events[1:]:
-            moves = TRACK_TABLE.get(event.event, {})
+            moves = TABLE[event.event].track if event.event in TABLE else {}
             for kind in _names(event.facts.get("kinds")) or tuple(tracks):
                 if kind in tracks and tracks[kind] in moves:
                     after = moves[tracks[kind]]
@@ -204,7 +203,24 @@ class Case:
     @property
     def extended(self) -> bool:
         """Whether the extension was told to the person."""
-        return any(event.event == "extended" for event in self.events)
+        return self.extended_at is not None
+
+    @property
+    def waits(self) -> tuple[tuple[datetime, datetime | None], ...]:
+        """The times the legal limit stood still: when it was suspended and when it ran on, None while it waits."""
+        spans: list[tuple[datetime, datetime | None]] = []
+        for event in self.events:
+            waiting = bool(spans) and spans[-1][1] is None
+            if event.event == "suspended" and not waiting:
+                spans.append((event.at, None))
+            elif event.event in {"resumed", *ENDING} and waiting:
+                spans[-1] = (spans[-1][0], event.at)
+        return tuple(spans)
+
+    @property
+    def extended_at(self) -> datetime | None:
+        """When the server took the letter that told the extension, if it did."""
+        return next((event.at for event in self.events if event.event == "extended"), None)
 
     @property
     def acknowledged(self) -> datetime | None:
@@ -214,7 +230,7 @@ class Case:
     @property
     def ended(self) -> datetime | None:
         """When it was answered, refused or withdrawn for the last time, if it was."""
-        ends = {"answered", "partly_answered", "refused", "withdrawn", "not_a_request"}
+        ends = {*ENDING, "not_a_request"}
         return next((event.at for event in reversed(self.events) if event.event in ends), None)
 
     def warned(self, step: str, clock: str) -> bool:
@@ -253,17 +269,21 @@ def record(case: Case, event: Event) -> Case | Illegal:
     if moves is None:
         return Illegal(f"`{event.event}` is no event of a case")
     state = case.state
-    if state not in moves:
+    if state not in moves.case:
         return Illegal(f"{case.number} is {state}: `{event.event}` cannot happen to it now")
+    named = _names(event.facts.get("kinds")) if moves.track else ()
+    stuck = [kind for kind in named if case.tracks.get(kind) not in moves.track]
+    if stuck:
+        return Illegal(f"{case.number}: `{event.event}` cannot happen to {', '.join(stuck)} now")
     previous = case.events[-1].hash if case.events else case.number
     return replace(case, events=(*case.events, _chained(event, previous)))
 
 
 def _step(state: State, left: set[str], event: Event) -> tuple[State, set[str]]:
     """One step of the case. An answer ends it only when no track is left open."""
-    after = TABLE.get(event.event, {}).get(state, state)
+    after = TABLE[event.event].case.get(state, state) if event.event in TABLE else state
     named = set(_names(event.facts.get("kinds")))
-    if event.event in {"answered", "partly_answered", "refused", "withdrawn"}:
+    if event.event in ENDING:
         left = left - named if named else set()
         if left:
             after = state

@@ -16,6 +16,7 @@ from mailbot.decide import NOBODY
 from mailbot.plan import Action, Plan, RecordEvent, SendLetter
 
 DRAFT = "a draft: it waits for the owner's word"
+GIVES = {"answer", "refuse", "withdraw"}  # words that end the kinds they name
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,9 @@ def follow(word: Word, record: ClientRecord, case: Case, now: datetime) -> Plan 
     strange = [kind for kind in word.kinds if kind not in case.kinds]
     if strange and word.action != "kinds":
         return No(f"{case.number} is not about {', '.join(strange)}: it is about {', '.join(case.kinds)}")
+    given = [kind for kind in word.kinds if word.action in GIVES and kind not in case.open_kinds]
+    if given and case.is_open:
+        return No(f"{case.number}: {', '.join(given)} was answered before; still open: {', '.join(case.open_kinds)}")
     actions = step(word, record, case, now)
     return actions if isinstance(actions, No) else Plan(f"the owner's word: {word.action}", actions, record.address)
 

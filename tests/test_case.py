@@ -63,13 +63,44 @@ def test_every_event_in_every_state_does_what_the_table_says(state, event):
     case = PATHS[state]()
     assert case.state is state
     outcome = record(case, Event(NOW, event, "reason"))
-    if state in TABLE[event]:
+    if state in TABLE[event].case:
         assert isinstance(outcome, Case)
-        assert outcome.state is TABLE[event][state]
+        assert outcome.state is TABLE[event].case[state]
         assert verify_chain(outcome) is None
     else:
         assert isinstance(outcome, Illegal)
         assert case.number in outcome.reason
+
+
+ONE = {"kinds": ["restriction"]}
+TRACK_PATHS = {  # `access` stays open beside it, so that only the track decides
+    Track.OPEN: [],
+    Track.DONE: [("answered", ONE)],  # a restriction that is granted lasts
+    Track.PARTLY: [("partly_answered", ONE)],
+    Track.REFUSED: [("refused", ONE)],
+    Track.WITHDRAWN: [("withdrawn", ONE)],
+    Track.LIVE: [("answered", ONE)],
+    Track.LIFTED: [("answered", ONE), ("lifted", ONE)],
+}
+
+
+@pytest.mark.parametrize("track", Track)
+@pytest.mark.parametrize("event", [name for name, moves in TABLE.items() if moves.track])
+def test_every_event_does_to_every_track_what_the_table_says(track, event):
+    kind = "erasure" if track in {Track.DONE, Track.PARTLY} else "restriction"
+    named = {"kinds": [kind]}
+    case = after(opened((kind, "access")), *((name, named) for name, _ in TRACK_PATHS[track]))
+    if event == "reopened":
+        case = after(case, ("withdrawn", {"kinds": ["access"] if track is Track.OPEN else list(case.open_kinds)}))
+    assert case.tracks[kind] is track
+    outcome = record(case, Event(NOW, event, "reason", named))
+    moves = TABLE[event].track
+    if track in moves and case.state in TABLE[event].case:
+        lasting = moves[track] in {Track.DONE, Track.PARTLY} and kind == "restriction"
+        assert isinstance(outcome, Case)
+        assert outcome.tracks[kind] is (Track.LIVE if lasting else moves[track])
+    else:
+        assert isinstance(outcome, Illegal)
 
 
 def test_an_event_nobody_knows_is_illegal():
@@ -177,6 +208,12 @@ RECORD = ClientRecord("x", "jan@example.nl")
         (Word("close"), after(opened(("restriction",)), "answered"), NOW, "lift it first"),
         (Word("lift"), opened(), NOW, "no restriction"),
         (Word("answer", kinds=("erasure",)), opened(), NOW, "not about erasure"),
+        (
+            Word("refuse", "r", ("access",)),
+            after(opened(("access", "erasure")), ("answered", {"kinds": ["access"]})),
+            NOW,
+            "answered before",
+        ),
         (Word("dance"), opened(), NOW, "no word"),
     ],
 )
