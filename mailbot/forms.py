@@ -17,14 +17,15 @@ LABEL = re.compile(r"^\s{0,4}\*{0,2}([^:\n]{1,60}?)\*{0,2}\s?:\*{0,2}(?:\s+(.{0,
 class FormRules:
     """What forms look like: signs of each plug-in, and the labels before the visitor's answers."""
 
-    plugins: tuple[tuple[str, re.Pattern[str]], ...]
-    receipts: tuple[re.Pattern[str], ...]
+    plugins: tuple[tuple[str, "Signs"], ...]
+    receipts: "Signs"
     address_labels: frozenset[str]
     name_labels: frozenset[str]
     text_labels: frozenset[str]
     dropped_labels: frozenset[str]
     technical_labels: frozenset[str]
     ends: tuple[re.Pattern[str], ...]
+    addressed: re.Pattern[str]  # finds a line that may begin with an address label, in nearly no time
 
     @classmethod
     def parse(cls, table: Mapping[str, object]) -> "FormRules":
@@ -34,15 +35,51 @@ class FormRules:
         if not isinstance(labels, dict) or not isinstance(plugins, list):
             raise TypeError("forms.toml: [labels] and [[plugin]] are missing")
         return cls(
-            plugins=tuple((row["name"], _regex(row["signs"])) for row in plugins),
-            receipts=tuple(_regex([sign]) for sign in _strings(table["receipts"])),
+            plugins=tuple((row["name"], Signs.of(row["signs"])) for row in plugins),
+            receipts=Signs.of(_strings(table["receipts"])),
             address_labels=frozenset(_strings(labels["address"])),
             name_labels=frozenset(_strings(labels["name"])),
             text_labels=frozenset(_strings(labels["text"])),
             dropped_labels=frozenset(_strings(labels["dropped"])),
             technical_labels=frozenset(_strings(labels["technical"])),
             ends=tuple(_regex([sign]) for sign in _strings(table["ends"])),
+            addressed=_beginning(_strings(labels["address"])),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """Patterns of one line, sought in a whole text at once: it must be in lower case and begin with a line break.
+
+    Most of the time reading ordinary mail took went into looking for forms. A pattern that starts with a letter or a
+    line break lets the engine skip everything else, which it cannot do when it has to ignore case.
+    """
+
+    regexes: tuple[re.Pattern[str], ...]
+
+    @classmethod
+    def of(cls, signs: Iterable[str]) -> "Signs":
+        """Return the patterns; `^` at the start of one means the start of a line. ValueError on a loose alternative."""
+        signs = tuple(signs)
+        loose = [sign for sign in signs if sign.startswith("^") and "|" in re.sub(r"\([^()]*\)", "", sign)]
+        if loose:
+            raise ValueError(f"forms.toml: write alternatives in parentheses or as signs of their own: {loose}")
+        anchored = (f"\\n(?:{sign[1:]})" if sign.startswith("^") else sign for sign in map(_lower, signs))
+        return cls(tuple(re.compile(sign, re.MULTILINE) for sign in anchored))
+
+    def within(self, text: str) -> bool:
+        """Tell whether one of them is in the text."""
+        return any(regex.search(text) for regex in self.regexes)
+
+
+def _lower(sign: str) -> str:
+    return re.sub(r"\\.|[^\\]+", lambda part: part[0] if part[0].startswith("\\") else part[0].lower(), sign)
+
+
+def _beginning(labels: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern for a line that begins with one of these labels, however it is spaced or marked up."""
+    words = (r"\s+".join(re.escape(word) for word in label.split()) for label in labels)
+    return re.compile(rf"\n[\s*:-]*(?:{'|'.join(words)})(?!\w)")
 
 
 def _strings(value: object) -> Iterable[str]:
@@ -66,12 +103,14 @@ class Found:
 
 def find(subject: str, text: str, headers: Mapping[str, tuple[str, ...]], rules: FormRules) -> Found | None:
     """Return the form in this mail, or None when it is no form's mail."""
-    whole = f"{subject}\n{text[:20_000]}"
-    if any(regex.search(whole) for regex in rules.receipts):
+    whole = f"\n{subject}\n{text[:20_000]}".lower()
+    if rules.receipts.within(whole):
         return Found("receipt", None, "", text, receipt=True)
-    plugin = next((name for name, regex in rules.plugins if regex.search(whole)), None)
+    plugin = next((name for name, signs in rules.plugins if signs.within(whole)), None)
     if plugin is None and "x-wpcf7-content-type" in headers:
         plugin = "contact-form-7"
+    if plugin is None and not rules.addressed.search(f"\n{text}".lower()):
+        return None
     fields = _fields(text, rules)
     if plugin is None and not _looks_like_fields(fields, rules):
         return None
