@@ -263,4 +263,10 @@ def desk_of(settings: Settings) -> Desk:
     """Return where letters come from and go to by default."""
     organisation = settings.organisation
     domain = organisation.address.rpartition("@")[2]
-    return Desk(domain, organisation.owner, settings.letters.languages[0], organisation.address)
+    return Desk(
+        domain,
+        organisation.owner,
+        settings.letters.languages[0],
+        organisation.address,
+        suspend=settings.identity.suspend,
+    )

@@ -165,6 +165,11 @@ def _ask(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps 
     return _letter("more_information", word, record, case) or No("there is no address to write to")
 
 
+def draft(letter: str, record: ClientRecord, case: Case) -> Steps:
+    """Return this letter about the case as a draft that waits for the owner; nothing when there is no address."""
+    return _letter(letter, Word(letter), record, case)
+
+
 def _letter(letter: str, word: Word, record: ClientRecord, case: Case) -> Steps:
     """The letter that goes with a word: to the address on file, a draft unless the owner said to send it."""
     if not word.letter or record.address.endswith(NOBODY):

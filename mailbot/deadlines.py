@@ -22,7 +22,10 @@ SATURDAY = 5
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The dates that follow from the day of receipt. `extended_to` is None until the extension was told."""
+    """The dates that follow from the day of receipt. `extended_to` is None until the extension was told.
+
+    `legal_limit` never moves for an identity check; `suspended_to` is what it becomes when the wait counts.
+    """
 
     received: date
     promise: date
@@ -30,6 +33,8 @@ class Terms:
     legal_limit: date
     extended_to: date | None
     explanation: tuple[str, ...]
+    suspended_to: date | None = None
+    suspended_since: date | None = None
 
     @property
     def limit(self) -> date:
@@ -42,8 +47,12 @@ class Terms:
         return min(self.promise, self.statement_term, self.legal_limit)
 
 
-def terms(received: date, *, extended: bool = False) -> Terms:
-    """Return the dates for a request received on this day (an aware moment counts as its own local day)."""
+def terms(received: date, *, extended: bool = False, waited: int = 0, waiting_since: date | None = None) -> Terms:
+    """Return the dates for a request received on this day (an aware moment counts as its own local day).
+
+    `waited` is how many days the limit stood still for an identity check, `waiting_since` the day it began to do so
+    when it still does (EDPB 01/2022, 159). They move no other date, and the unsuspended limit is always told too.
+    """
     day = received.date() if isinstance(received, datetime) else received
     if day.year > MAXYEAR - 1:
         day = day.replace(year=MAXYEAR - 1)
@@ -58,16 +67,30 @@ def terms(received: date, *, extended: bool = False) -> Terms:
     ]
     if extended:
         explanation.append(f"Extended by two further months (GDPR 12(3)): {why_longer}.")
-    return Terms(day, promise, statement, legal, longer if extended else None, tuple(explanation))
+    later = None
+    if waited:
+        later, why_later = _month_limit(day, EXTENDED_MONTHS if extended else LEGAL_MONTHS, waited)
+        explanation.append(f"Suspended {waited} day(s) while identity was awaited: {why_later}. Without: see above.")
+    if waiting_since:
+        explanation.append(
+            f"Suspended since {_long(waiting_since)}, until identity is known; without the suspension: see above."
+        )
+    return Terms(day, promise, statement, legal, longer if extended else None, tuple(explanation), later, waiting_since)
 
 
-def _month_limit(day: date, months: int) -> tuple[date, str]:
-    """Return the end of a period in months and how it was found (Regulation 1182/71, articles 3(2)(c) and 3(4))."""
+def _month_limit(day: date, months: int, waited: int = 0) -> tuple[date, str]:
+    """Return the end of a period in months and how it was found (Regulation 1182/71, articles 3(2)(c) and 3(4)).
+
+    `waited` days come on top before the end rolls to a working day.
+    """
     ends = add_months(day, months)
     word = "one month ends" if months == 1 else f"{months} months after receipt end"
     why = f"{word} on {_long(ends)}"
     if ends.day != day.day:
         why += " (the last day of that month, which has no such day number)"
+    if waited:
+        ends += timedelta(days=waited)
+        why += f"; {waited} day(s) later is {_long(ends)}"
     rolled = ends
     while not is_working_day(rolled):
         rolled += timedelta(days=1)

@@ -8,31 +8,50 @@ from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from mailbot.case import Case, State
+from mailbot.casework import draft
 from mailbot.client import ClientRecord, LetterState
 from mailbot.deadlines import is_working_day
-from mailbot.plan import Action, NotifyOwner, Plan, RecordEvent
+from mailbot.plan import Action, NotifyOwner, Plan, RecordEvent, SendLetter
 from mailbot.warnings import Ladder, Step, due, terms_of
 
 MONDAY = 0
-UNTOLD = {"warned", "owner_told"}  # events that are a notice already
-DUTCH_STEP = {"promise": "de belofte", "limit": "de wettelijke termijn", "extended": "de verlengde termijn"}
+UNTOLD = {"warned", "owner_told", "letter_sent"}  # events the digest tells in another place, or told already
+UNSENT = {LetterState.HELD, LetterState.QUEUED}
+DUTCH_STEP = {
+    "promise": "de belofte",
+    "statement": "de 30 dagen uit de privacyverklaring",
+    "limit": "de wettelijke termijn",
+    "extended": "de verlengde termijn",
+    "suspended": "de opgeschorte termijn",
+    "breach": "",
+}
 
 
 def warnings(record: ClientRecord, now: datetime, ladder: Ladder) -> Plan | None:
     """Return the plan that warns the owner about this client's cases, or None when nothing is due."""
-    actions: list[Action] = []
-    for case in record.cases:
-        steps = due(case, now.astimezone(case.received.tzinfo) if now.tzinfo is None else now, ladder)
-        if not steps:
-            continue
-        actions.append(_warning(record, case, steps[0]))
-        for step in steps:
-            facts = {"step": step.name, "clock": step.clock}
-            actions.append(RecordEvent(case.number, "warned", in_words(step), facts))
+    actions = [action for case in record.cases for action in _about(record, case, due(case, now, ladder))]
     return Plan("a term runs out", tuple(actions), record.address) if actions else None
 
 
-def _warning(record: ClientRecord, case: Case, step: Step) -> NotifyOwner:
+def _about(record: ClientRecord, case: Case, steps: list[Step]) -> Iterator[Action]:
+    """What these steps ask for: the letters to lay ready, one notice, and the trace that each was given."""
+    if not steps:
+        return
+    letters = [letter for step in steps if step.prepare for letter in _laid_ready(step.prepare, record, case)]
+    yield from letters
+    yield _warning(record, case, steps[0], [letter.letter for letter in letters])
+    for step in steps:
+        yield RecordEvent(case.number, "warned", in_words(step), {"step": step.name, "clock": step.clock})
+
+
+def _laid_ready(letter: str, record: ClientRecord, case: Case) -> Iterator[SendLetter]:
+    """The letter to the person that a step prepares: only where we wrote before, and once as long as it waits."""
+    waits = any(one.letter == letter and one.case == case.number and one.state in UNSENT for one in record.letters)
+    if case.acknowledged and case.state is not State.REVIEW and not waits:
+        yield from (action for action in draft(letter, record, case) if isinstance(action, SendLetter))
+
+
+def _warning(record: ClientRecord, case: Case, step: Step, letters: list[str]) -> NotifyOwner:
     dates = terms_of(case)
     facts = {
         "number": case.number,
@@ -43,23 +62,25 @@ def _warning(record: ClientRecord, case: Case, step: Step) -> NotifyOwner:
         "received": case.received.isoformat(),
         "promise": dates.promise.isoformat(),
         "legal_limit": dates.limit.isoformat(),
+        "suspended_to": dates.suspended_to.isoformat() if dates.suspended_to else "",
+        "suspended_since": dates.suspended_since.isoformat() if dates.suspended_since else "",
+        "ready": letters,
     }
-    return NotifyOwner("notice_warning", f"warned {case.number} {step.clock} {step.name}", facts, case.number)
+    notice = step.tell or "notice_warning"
+    return NotifyOwner(notice, f"warned {case.number} {step.clock} {step.name}", facts, case.number)
 
 
 def in_words(step: Step) -> str:
     """Return the step as the owner reads it."""
-    kind, _, rest = step.name.partition("-")
-    if kind == "breach":
-        return f"{rest.removesuffix('h')} van de 72 uur voor een datalek zijn om"
-    if kind == "late":
-        return f"de beloofde datum is {days(-step.days_left)} voorbij"
-    what = DUTCH_STEP[kind]
-    if step.days_left > 0:
-        return f"nog {days(step.days_left)} tot {what}"
-    return (
-        f"vandaag is de laatste dag van {what}" if step.days_left == 0 else f"{what} is {days(-step.days_left)} voorbij"
-    )
+    what = DUTCH_STEP[step.of]
+    if step.of == "breach":
+        return f"{step.name.split('-')[1].removesuffix('h')} van de 72 uur voor een datalek zijn om"
+    if step.days_left < 0:
+        return f"{'de beloofde datum' if step.of == 'promise' else what} is {days(-step.days_left)} voorbij"
+    if step.days_left == 0:
+        return f"vandaag is de laatste dag van {what}"
+    last = ", vandaag is de laatste werkdag" if step.name.startswith(f"{step.of}-0") else ""
+    return f"nog {days(step.days_left)} tot {what}{last}"
 
 
 def days(number: int) -> str:

@@ -56,6 +56,9 @@ def furnish(settings: Settings) -> House:
     templates = _attempt(
         problems, lambda: Templates.parse(data.files("templates", settings.overrides.templates), labels), "templates"
     )
+    if ladder and templates:
+        named = {letter for letter, _ in templates.letters}
+        problems += [f"rules/warnings.toml: there is no template `{one}`" for one in sorted(ladder.templates - named)]
     policy = _attempt(problems, lambda: policy_of(settings, rules, limits), "rules/limits.toml") if rules else None
     if problems or not (rules and reading and ladder and templates and policy):
         raise OwnerMustFix(problems)

@@ -22,6 +22,7 @@ from typing import ParamSpec, TypeVar
 from mailbot import record as records
 from mailbot.case import Event
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter
+from mailbot.deadlines import terms
 from mailbot.errors import LoginRefused, Refused, TryLater
 from mailbot.mailbox import Mailbox, Move
 from mailbot.outbox import Outbox
@@ -111,6 +112,11 @@ async def settle_letters(world: World) -> Settled:
 async def _send_letters(world: World, done: Settled) -> None:
     """Offer every letter whose time has come, oldest first; the first server trouble ends the round for all."""
     for place, letter in _due(world):
+        too_late = _too_late(world, letter)
+        if too_late:
+            _failed(world, place, letter, too_late)
+            done.failed += 1
+            continue
         try:
             accepted = await world.outbox.send(world.composed(letter), to=letter.to, envelope_from=world.envelope_from)
         except Refused as error:
@@ -124,9 +130,22 @@ async def _send_letters(world: World, done: Settled) -> None:
             if not getattr(error, "this_letter_only", False):
                 break
         else:
-            _update(world, place, partial(records.sent, letter=letter, now=world.now(), reply=accepted.reply))
+            _update(
+                world,
+                place,
+                partial(records.sent, letter=letter, now=world.now(), reply=accepted.reply, suspend=world.desk.suspend),
+            )
             world.told("letter", letter.letter)
             done.sent += 1
+
+
+def _too_late(world: World, letter: QueuedLetter) -> str:
+    """Why a letter may no longer go: an extension is told within the first month or it is none (GDPR 12(3))."""
+    found = world.register.case(letter.case) if letter.letter == "extended" and letter.case else None
+    limit = terms(found[1].received).legal_limit if found else None
+    if limit is None or world.now().date() <= limit:
+        return ""
+    return f"the first month ended on {limit}: an extension had to be told before that"
 
 
 def _due(world: World) -> list[tuple[str, QueuedLetter]]:

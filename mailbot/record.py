@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mailbot.case import Case, Event, Illegal, open_case, record
+from mailbot.case import ENDING, Case, Event, Illegal, open_case, record
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
+from mailbot.deadlines import working_days_between
 from mailbot.decide import Delivery
 from mailbot.links import Link, offered
 from mailbot.message import Message
@@ -22,6 +23,10 @@ EVENTS_OF_LETTERS = {
     "identity": ("acknowledged", "identity_asked"),
     "extended": ("extended",),
 }
+# Letters that say something no longer true once one of these events happened: one that still waits is dropped.
+OVERTAKEN = {"promise_late": (*ENDING, "not_a_request", "extended")}
+ASKED_WITHOUT_DELAY = 3  # working days: an identity check asked later than this suspends nothing (EDPB 01/2022, 159)
+KNOWN_BY = {"identity_received", "identity_confirmed"}  # with these the wait for the person is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Desk:
     address: str = ""
     secret: bytes = b""
     links: tuple[Link, ...] = ()
+    suspend: bool = False  # the legal limit waits for an identity check, as configured
 
 
 def written(
@@ -66,12 +72,24 @@ def written(
 def with_event(before: ClientRecord, number: str, event: Event) -> ClientRecord:
     """Return the record with `event` in the case; unchanged when the table does not allow it there."""
     changed = tuple(_with(case, event) if case.number == number else case for case in before.cases)
-    return replace(before, cases=changed)
+    if changed == before.cases:
+        return before
+    letters = tuple(_dropped(one, event) if one.case == number else one for one in before.letters)
+    return replace(before, cases=changed, letters=letters)
 
 
 def _with(case: Case, event: Event) -> Case:
     outcome = record(case, event)
-    return case if isinstance(outcome, Illegal) else outcome
+    after = case if isinstance(outcome, Illegal) else outcome
+    if event.event in KNOWN_BY and after is not case and after.waits and after.waits[-1][1] is None:
+        return _with(after, Event(event.at, "resumed", "the person sent what was asked: the legal term runs on"))
+    return after
+
+
+def _dropped(letter: QueuedLetter, event: Event) -> QueuedLetter:
+    if letter.state is LetterState.HELD and event.event in OVERTAKEN.get(letter.letter, ()):
+        return replace(letter, state=LetterState.DROPPED, settled=event.at, reason=f"overtaken: {event.event}")
+    return letter
 
 
 def _opened(action: OpenCase, plan: Plan, now: datetime) -> Case:
@@ -175,14 +193,28 @@ def message_id(key: str, domain: str) -> str:
     return f"<{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}@{domain}>"
 
 
-def sent(before: ClientRecord, letter: QueuedLetter, now: datetime, reply: str) -> ClientRecord:
-    """Return the record with the letter sent and its case told so."""
+def sent(
+    before: ClientRecord, letter: QueuedLetter, now: datetime, reply: str, *, suspend: bool = False
+) -> ClientRecord:
+    """Return the record with the letter sent and its case told so.
+
+    With `suspend` the legal limit stands still from here when this letter asks for identity, and asks in time.
+    """
     after = with_letter(before, replace(letter, state=LetterState.SENT, settled=now, reason="", next_try=None))
     if letter.audience == "person" and letter.case:
-        for name in EVENTS_OF_LETTERS.get(letter.letter, ()):
+        for name in EVENTS_OF_LETTERS.get(letter.letter, ("letter_sent",)):
             facts = {"letter": letter.letter, "message_id": letter.message_id}
             after = with_event(after, letter.case, Event(now, name, f"the server took the letter: {reply[:80]}", facts))
+            if name == "identity_asked" and suspend:
+                after = _suspended(after, letter.case, now)
     return after
+
+
+def _suspended(before: ClientRecord, number: str, now: datetime) -> ClientRecord:
+    case = next((one for one in before.cases if one.number == number), None)
+    if case is None or working_days_between(case.received.date(), now.date()) > ASKED_WITHOUT_DELAY:
+        return before
+    return with_event(before, number, Event(now, "suspended", "identity was asked without delay, and is awaited"))
 
 
 def with_letter(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:

@@ -9,13 +9,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailbot.case import TABLE, Case, Event, Illegal, State, Track, open_case, record, verify_chain
 from mailbot.casework import No, Word, follow
 from mailbot.cli import mailbot
-from mailbot.client import ClientRecord
-from mailbot.deadlines import is_working_day, terms
-from mailbot.warnings import Ladder, due
+from mailbot.client import ClientRecord, QueuedLetter
+from mailbot.deadlines import is_working_day, terms, working_days_between
+from mailbot.record import sent, with_event
+from mailbot.views import case_json
+from mailbot.warnings import Ladder, due, terms_of
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 NOW = datetime(2026, 11, 25, 10, tzinfo=ZONE)
@@ -158,15 +162,64 @@ def days_after(days, hour=9):
 
 
 def test_each_warning_comes_once_and_only_the_most_pressing_after_standing_still():
-    case = opened()
+    case = opened()  # on Wednesday 25 November: promise on Wednesday 23 December
     assert due(case, days_after(13), LADDER) == []
     (step,) = due(case, days_after(14), LADDER)
-    assert step.name == "promise-14"
-    case = after(case, ("warned", {"step": step.name, "clock": step.clock}))
+    assert step.name == "promise-10", "ten working days before"
+    case = warned(case, step, at=days_after(14))
     assert due(case, days_after(14, 17), LADDER) == []
-    assert next(one.name for one in due(case, days_after(26), LADDER)) == "promise-3"
-    case = after(case, *(("warned", {"step": s.name, "clock": s.clock}) for s in due(case, days_after(26), LADDER)))
-    assert due(case, days_after(22), LADDER) == [], "a clock that jumps back repeats nothing"
+    late = due(case, days_after(26), LADDER)
+    assert [one.name for one in late] == ["promise-3"]
+    case = warned(case, *late, at=days_after(26))
+    assert due(case, days_after(26, 17), LADDER) == []
+
+
+def test_a_clock_that_ran_ahead_swallows_no_warning_and_repeats_none():
+    case = opened()
+    ahead = days_after(400)
+    case = warned(case, *due(case, ahead, LADDER), at=ahead)
+    assert due(case, ahead, LADDER) == []
+    names = []
+    for day in range(29):
+        steps = due(case, days_after(day), LADDER)
+        names += [step.name for step in steps]
+        case = warned(case, *steps, at=days_after(day))
+    assert [name for name in names if name.startswith("promise")] == [
+        *(f"promise-{left}" for left in (10, 5, 3, 1, 0))
+    ], "all of them, though a later one was given before; the letter that was laid ready is laid ready once"
+
+
+@given(looks=st.lists(st.integers(0, 24 * 120), min_size=1, max_size=25), extended=st.integers(0, 40))
+def test_whatever_the_clock_does_no_warning_comes_twice_and_the_most_pressing_one_is_never_missing(looks, extended):
+    case = opened(("access", "breach_report"))
+    for look in looks:
+        now = NOW + timedelta(hours=look)
+        if look // 24 == extended and not case.extended:
+            case = after(case, "extended", at=now)
+        case = warned(case, *due(case, now, LADDER), at=now)
+        assert due(case, now, LADDER) == []
+        aim = terms_of(case).limit if case.extended else terms_of(case).promise
+        given = [event.facts["step"] for event in case.events if event.event == "warned"]
+        if now.date() > aim and is_working_day(now.date()):
+            assert any(f"late-{now.date()}" in name for name in given)
+        if working_days_between(now.date(), aim) <= 10:
+            assert given
+    steps = [(event.facts["step"], event.facts["clock"]) for event in case.events if event.event == "warned"]
+    assert len(steps) == len(set(steps))
+
+
+def test_a_step_is_added_without_python_and_a_wrong_one_stops_the_start():
+    text = '[[step]]\nof = "statement"\nworking_days_before = [20]\ntell = "notice_warning"'
+    assert [one.name for one in due(opened(), days_after(3), Ladder.parse(text))] == ["statement-20"]
+    for wrong in ('of = "birthday"', 'tell = ""', 'prepare = "x"', "days = [1]", "hours_after = [3]"):
+        key = wrong.split(" = ")[0]
+        rest = [line for line in text.split("\n") if not line.startswith(key)]
+        with pytest.raises(ValueError, match="step"):
+            Ladder.parse("\n".join([*rest, wrong]))
+
+
+def warned(case, *steps, at):
+    return after(case, *(("warned", {"step": one.name, "clock": one.clock}) for one in steps), at=at)
 
 
 def test_a_late_case_is_told_every_working_day():
@@ -176,20 +229,50 @@ def test_a_late_case_is_told_every_working_day():
         now = datetime(2026, 11, 2, 9, tzinfo=ZONE) + timedelta(days=day)
         for step in due(case, now, LADDER):
             names.add(step.name)
-            case = after(case, ("warned", {"step": step.name, "clock": step.clock}), at=now)
-    late = sorted(name for name in names if name.startswith("late-"))
-    assert late == [f"late-2026-12-{d:02d}" for d in (1, 2, 3, 4, 7, 8, 9, 10, 11, 14)]
+            case = warned(case, step, at=now)
+    late = sorted(name for name in names if name.startswith("promise-late-"))
+    assert late == [f"promise-late-2026-12-{d:02d}" for d in (1, 2, 3, 4, 7, 8, 9, 10, 11, 14)]
 
 
-def test_a_breach_report_has_its_hours_beside_the_days():
+def test_a_breach_report_has_its_hours_beside_the_days_also_when_the_clocks_change():
     case = opened(("breach_report",))
     assert [one.name for one in due(case, NOW + timedelta(hours=49), LADDER)] == ["breach-48h"]
+    evening = datetime(2026, 10, 24, 12, tzinfo=ZONE)  # summer time ends in the night that follows
+    case = opened(("breach_report",), received=evening)
+    assert due(case, datetime(2026, 10, 25, 10, 59, tzinfo=ZONE), LADDER) == []
+    assert [one.name for one in due(case, datetime(2026, 10, 25, 11, tzinfo=ZONE), LADDER)] == ["breach-24h"]
 
 
 def test_an_extended_case_is_warned_about_its_new_limit_only():
     case = after(opened(), "extended")
     assert due(case, days_after(40), LADDER) == []
     assert due(case, datetime(2027, 2, 23, 9, tzinfo=ZONE), LADDER)[0].name == "extended-3"
+
+
+def test_a_suspension_moves_the_limit_of_the_law_alone_and_never_hides_it():
+    case = after(opened(), "identity_asked", "suspended")
+    assert terms_of(case).suspended_since == NOW.date()
+    assert any("Suspended since" in one for one in terms_of(case).explanation)
+    case = after(case, "identity_confirmed", "resumed", at=days_after(9))
+    dates = terms_of(case)
+    assert (dates.promise, dates.legal_limit) == (terms(NOW).promise, terms(NOW).legal_limit)
+    assert dates.suspended_to == date(2027, 1, 4), "3 January is a Sunday"
+    assert due(case, days_after(33), LADDER)[-1].of == "suspended"
+    assert case_json(RECORD, case)["suspended_to"] == "2027-01-04"
+    assert any("2026-12-28" in one for one in case_json(RECORD, case)["explanation"])
+
+
+def test_the_limit_stands_still_only_when_identity_was_asked_in_time_and_so_configured():
+    letter = QueuedLetter("<a@b>", "identity", "person", "jan@example.nl", "nl", "KN-2026-0001", {}, NOW)
+    before = replace(RECORD, cases=(opened(),), letters=(letter,))
+    (case,) = sent(before, letter, NOW, "250", suspend=True).cases
+    assert case.waits == ((NOW, None),)
+    (known,) = with_event(
+        replace(before, cases=(case,)), case.number, Event(days_after(2), "identity_received", "r")
+    ).cases
+    assert known.waits == ((NOW, days_after(2)),)
+    for when, suspend in ((NOW, False), (days_after(8), True)):
+        assert sent(before, letter, when, "250", suspend=suspend).cases[0].waits == ()
 
 
 RECORD = ClientRecord("x", "jan@example.nl")
