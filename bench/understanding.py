@@ -7,7 +7,6 @@ import argparse
 import json
 import sys
 import time
-import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     files = data.texts("rules")
     rules = parse(data.phrases(files))
-    reading = Reading.from_toml(tomllib.loads(files["quotes.toml"]), tomllib.loads(files["forms.toml"]))
+    reading = Reading.parse(files)
     for folder in options.folder:
         rows = [json.loads(line) for line in (folder / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
         raws = [(folder / row["file"]).read_bytes() for row in rows]

@@ -6,8 +6,12 @@ behind (data minimisation). What the plug-ins write is data in rules/forms.toml.
 """
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from mailbot.errors import OwnerMustFix
 
 ADDRESS = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 LABEL = re.compile(r"^\s{0,4}\*{0,2}([^:\n]{1,60}?)\*{0,2}\s?:\*{0,2}(?:\s+(.{0,2000}))?$")
@@ -28,12 +32,16 @@ class FormRules:
     addressed: re.Pattern[str]  # finds a line that may begin with an address label, in nearly no time
 
     @classmethod
-    def parse(cls, table: Mapping[str, object]) -> "FormRules":
-        """Return the rules of rules/forms.toml; ValueError or KeyError says what is wrong."""
-        labels = table["labels"]
-        plugins = table["plugin"]
-        if not isinstance(labels, dict) or not isinstance(plugins, list):
-            raise TypeError("forms.toml: [labels] and [[plugin]] are missing")
+    def parse(cls, text: str, name: str = "rules/forms.toml") -> "FormRules":
+        """Return the rules in this TOML text. OwnerMustFix says what is wrong."""
+        try:
+            return cls._of(tomllib.loads(text))
+        except (tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
+            raise OwnerMustFix(f"{name}: {error!r}: compare it with the shipped file") from error
+
+    @classmethod
+    def _of(cls, table: Mapping[str, Any]) -> "FormRules":
+        labels, plugins = table["labels"], table["plugin"]
         return cls(
             plugins=tuple((row["name"], Signs.of(row["signs"])) for row in plugins),
             receipts=Signs.of(_strings(table["receipts"])),

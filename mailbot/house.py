@@ -49,7 +49,7 @@ def furnish(settings: Settings) -> House:
     files = data.texts("rules", settings.overrides.rules)
     limits = _attempt(problems, lambda: tomllib.loads(files["limits.toml"]), "rules/limits.toml") or {}
     rules = _attempt(problems, lambda: parse_rules(data.phrases(files)), "rules")
-    reading = _attempt(problems, lambda: _reading(files), "rules")
+    reading = _attempt(problems, lambda: Reading.parse(files), "rules")
     ladder = _attempt(problems, lambda: Ladder.parse(files["warnings.toml"]), "rules/warnings.toml")
     buttons = _attempt(problems, lambda: links.parse(files["owner.toml"]), "rules/owner.toml") or ()
     labels = {kind.name: kind.labels for kind in rules.kinds} if rules else {}
@@ -113,10 +113,6 @@ def sender_of(settings: Settings) -> Sender:
         owner=organisation.owner,
         timezone=organisation.timezone,
     )
-
-
-def _reading(files: Mapping[str, str]) -> Reading:
-    return Reading.from_toml(tomllib.loads(files["quotes.toml"]), tomllib.loads(files["forms.toml"]))
 
 
 def _attempt(problems: list[str], make: Callable[[], T], where: str) -> T | None:

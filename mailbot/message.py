@@ -33,6 +33,8 @@ PARTS = 100
 DEPTH = 15
 TEXT_BYTES = 256 * 1024  # of one part: a long novel; the rest is not judged
 TEXT_LENGTH = 300_000
+TEXTS = 5  # texts of one message that are read: people's mails have one, with a footer two
+ATTACHED = 3  # attached messages that are read
 STUB_LENGTH = 400  # characters of a plain part that only says "use an HTML program"
 
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -47,7 +49,6 @@ PLAIN_ADDRESS = re.compile(
 CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:+-]{1,40})", re.IGNORECASE)
 FLOWED = re.compile(r" \n(?![>\n-])")
 STUB = re.compile(r"html", re.IGNORECASE)
-REPLY = re.compile(r"^\s*(re|aw|antw|antwoord|betreft|sv|r[ée]f?)\s?(\[\d+\])?:", re.IGNORECASE)
 RETURNED_ID = re.compile(
     r"^\s{0,8}Message-ID:\s{0,8}(<[!#-;=?-~]{1,180}@[A-Za-z0-9.-]{1,120}>)", re.IGNORECASE | re.MULTILINE
 )
@@ -119,9 +120,9 @@ class Reading:
     forms: forms.FormRules
 
     @classmethod
-    def from_toml(cls, quotes_table: Mapping[str, object], forms_table: Mapping[str, object]) -> "Reading":
-        """Return the values of rules/quotes.toml and rules/forms.toml; ValueError lists what is wrong."""
-        return cls(quotes.Patterns.parse(quotes_table), forms.FormRules.parse(forms_table))
+    def parse(cls, files: Mapping[str, str]) -> "Reading":
+        """Return the values of rules/quotes.toml and rules/forms.toml; OwnerMustFix lists what is wrong and where."""
+        return cls(quotes.Patterns.parse(files["quotes.toml"]), forms.FormRules.parse(files["forms.toml"]))
 
 
 def read(raw: bytes, reading: Reading) -> Message:
@@ -141,11 +142,12 @@ def _read(raw: bytes, digest: str, reading: Reading) -> Message:
     headers = _headers(tree)
     subject = _shown(_first(tree, "subject"), SUBJECT_LENGTH)
     parts = _parts(tree, defects)
-    text, forwarded = _text_of(parts, defects)
+    text = _text_of(parts, defects)
     form = _form(subject, text, headers, reading)
     replies = _ids(tree, "in-reply-to")
-    stripped = quotes.strip(text, reading.quotes, is_reply=bool(replies) or bool(REPLY.match(subject)))
-    written = form.text if form else stripped.written
+    passed_on = "" if tree.get_content_type() == "multipart/report" else _passed_on(parts, reading, defects)
+    written = form.text if form else _written(text, subject, reading, refers=bool(replies))
+    written, text = _joined((written, passed_on), "\n\n"), _joined((text, passed_on), "\n\n")
     return Message(
         digest=digest,
         message_id=next(iter(_ids(tree, "message-id", most=2)), None)
@@ -166,9 +168,9 @@ def _read(raw: bytes, digest: str, reading: Reading) -> Message:
         text=text,
         written=written,
         form=form,
-        attachments=tuple(part for part in (_attachment(one) for one in parts) if part),
+        attachments=tuple(part for part in (_attachment(one.part) for one in parts) if part),
         headers=headers,
-        unreadable=None if written.strip() or (text.strip() and forwarded) else _unreadable(tree, parts, text, subject),
+        unreadable=None if written.strip() else _unreadable(tree, parts, text, subject),
         bounced_id=_bounced_id(tree, text),
         defects=tuple(dict.fromkeys(defects)),
     )
@@ -307,20 +309,32 @@ def _date(tree: Tree) -> datetime | None:
         return None
 
 
-def _parts(tree: Tree, defects: list[str]) -> list[Tree]:
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A part that holds no others. `choice`: leaves of one multipart/alternative say the same thing in several ways."""
+
+    part: Tree
+    choice: int
+
+
+def _parts(tree: Tree, defects: list[str]) -> list[Leaf]:
     """The leaves in the order they stand, bounded in number and depth; an attached message counts as one leaf."""
-    out: list[Tree] = []
-    stack: list[tuple[Any, int]] = [(tree, 0)]
+    out: list[Leaf] = []
+    stack: list[tuple[Any, int, int | None]] = [(tree, 0, None)]
+    choices = 0
     while stack and len(out) < PARTS:
-        part, depth = stack.pop()
+        part, depth, choice = stack.pop()
         if depth > DEPTH:
             defects.append("nested too deep: cut")
             continue
         payload = part.get_payload()
         if part.get_content_maintype() == "multipart" and isinstance(payload, list):
-            stack += [(one, depth + 1) for one in reversed(payload[: PARTS * 2])]
+            if choice is None and part.get_content_subtype() == "alternative":
+                choices += 1
+                choice = choices
+            stack += [(one, depth + 1, choice) for one in reversed(payload[: PARTS * 2])]
         else:
-            out.append(part)
+            out.append(Leaf(part, -len(out) if choice is None else choice))
     if stack:
         defects.append("too many parts: cut")
     return out
@@ -351,33 +365,46 @@ def _attachment(part: Tree) -> Attachment | None:
     return Attachment(_filename(part), kind, len(payload) if isinstance(payload, str) else 0)
 
 
-def _text_of(parts: Sequence[Tree], defects: list[str]) -> tuple[str, bool]:
-    """Return what a person reads, and whether it was passed on as an attached message without a word of their own."""
-    plain = [p for p in parts if _kind(p) == "text/plain" and not _is_attached(p)]
-    rich = [p for p in parts if _kind(p) == "text/html" and not _is_attached(p)]
-    text = _joined(_body(part, defects) for part in plain)
-    if rich and (not text.strip() or (STUB.search(text[:300]) and len(text) < STUB_LENGTH)):
-        text = _joined(html.visible(_body(part, defects)) for part in rich[:5])
-    elif not text.strip():
-        others = [p for p in parts if p.get_content_maintype() == "text" and not _is_attached(p) and p not in rich]
-        text = _joined(_body(part, defects) for part in others if _kind(part) not in NO_TEXT)
-    if text.strip():
-        return text, False
-    return _passed_on(parts, defects), True
+def _text_of(leaves: Sequence[Leaf], defects: list[str]) -> str:
+    """Return what a person reads of the mail itself: each text part, of alternatives one."""
+    groups: dict[int, list[Tree]] = {}
+    for leaf in leaves:
+        if leaf.part.get_content_maintype() == "text" and not _is_attached(leaf.part):
+            groups.setdefault(leaf.choice, []).append(leaf.part)
+    return _joined(_chosen(group, defects) for group in list(groups.values())[:TEXTS])
 
 
-def _joined(texts: Iterable[str]) -> str:
-    return "\n".join(text.strip("\n") for text in texts)[:TEXT_LENGTH]
+def _chosen(group: Sequence[Tree], defects: list[str]) -> str:
+    """Plain text, unless it is empty or only says that the mail is HTML."""
+    plain = _joined(_body(part, defects) for part in group if _kind(part) == "text/plain")
+    rich = [part for part in group if _kind(part) == "text/html"]
+    if rich and (not plain.strip() or (STUB.search(plain[:300]) and len(plain) < STUB_LENGTH)):
+        return _joined(html.visible(_body(part, defects)) for part in rich[:TEXTS])
+    if plain.strip():
+        return plain
+    return _joined(_body(part, defects) for part in group if _kind(part) not in NO_TEXT | {"text/plain", "text/html"})
 
 
-def _passed_on(parts: Sequence[Tree], defects: list[str]) -> str:
-    """The text of a message attached to a mail that says nothing itself, unless it is a report about one of ours."""
-    for part in parts:
-        inside: Any = part.get_payload()
-        if _kind(part) == "message/rfc822" and isinstance(inside, list) and inside:
-            text, _ = _text_of([p for p in _parts(inside[0], defects) if _kind(p) != "message/rfc822"], defects)
-            return f"{_shown(_first(inside[0], 'subject'), SUBJECT_LENGTH)}\n{text}"
-    return ""
+def _joined(texts: Iterable[str], between: str = "\n") -> str:
+    return between.join(text.strip("\n") for text in texts if text.strip("\n"))[:TEXT_LENGTH]
+
+
+def _written(text: str, subject: str, reading: Reading, *, refers: bool) -> str:
+    is_reply = quotes.answers(subject, reading.quotes, refers=refers)
+    return quotes.strip(text, reading.quotes, is_reply=is_reply).written
+
+
+def _passed_on(leaves: Sequence[Leaf], reading: Reading, defects: list[str]) -> str:
+    """What the messages attached to this one say: who passes a mail on asks what is in it."""
+    said: list[str] = []
+    for leaf in leaves:
+        inside: Any = leaf.part.get_payload()
+        if _kind(leaf.part) == "message/rfc822" and isinstance(inside, list) and inside and len(said) < ATTACHED:
+            subject = _shown(_first(inside[0], "subject"), SUBJECT_LENGTH)
+            text = _text_of(_parts(inside[0], defects), defects)
+            refers = bool(_ids(inside[0], "in-reply-to"))
+            said.append(f"{subject}\n\n{_written(text, subject, reading, refers=refers)}")
+    return _joined(said, "\n\n")
 
 
 def _body(part: Tree, defects: list[str]) -> str:
@@ -412,10 +439,10 @@ def _form(subject: str, text: str, headers: Mapping[str, tuple[str, ...]], readi
     return Form(found.plugin, address, _clean(found.name, 100), found.text)
 
 
-def _unreadable(tree: Tree, parts: Sequence[Tree], text: str, subject: str) -> str | None:
+def _unreadable(tree: Tree, leaves: Sequence[Leaf], text: str, subject: str) -> str | None:
     """Why there is nothing to judge: the owner must look himself (M16, M18, M20)."""
-    kinds = {_kind(part) for part in parts} | {tree.get_content_type()}
-    names = {_filename(part).lower() for part in parts}
+    kinds = {_kind(leaf.part) for leaf in leaves} | {tree.get_content_type()}
+    names = {_filename(leaf.part).lower() for leaf in leaves}
     if kinds & ENCRYPTED or "smime.p7m" in names or "-----BEGIN PGP MESSAGE-----" in text:
         return "encrypted"
     if "winmail.dat" in names or "application/ms-tnef" in kinds:
