@@ -20,7 +20,7 @@ SAID = tomllib.loads(Path(__file__).with_name("sentences.toml").read_text(encodi
 SENTENCES, REQUESTS, WORDS = SAID["ordinary"], SAID["request"], SAID["word"]
 GREETING = {"nl": ("Beste collega,", "Met vriendelijke groet,"), "en": ("Hello,", "Kind regards,"),
             "de": ("Guten Tag,", "Mit freundlichen Grüßen,")}  # fmt: skip
-QUOTE = {"nl": "Op {day} {n} november schreef {name} <info@kosternet.nl>:", 
+QUOTE = {"nl": "Op {day} {n} november schreef {name} <info@kosternet.nl>:",
          "en": "On {day}, {name} <info@kosternet.nl> wrote:",
          "de": "Am {day} schrieb {name} <info@kosternet.nl>:"}  # fmt: skip
 DISCLAIMER = (

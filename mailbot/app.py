@@ -24,6 +24,7 @@ from mailbot.house import House, furnish
 from mailbot.mailbox import ImapSettings, Mailbox
 from mailbot.outbox import Outbox, SmtpSettings
 from mailbot.perform import ImapThread, Settled, World, settle
+from mailbot.purge import Judging, end_cases
 from mailbot.record import Desk
 from mailbot.register import Register
 from mailbot.ticks import tick
@@ -48,6 +49,7 @@ class Summary:
     letters_failed: int = 0
     filed: int = 0
     warnings: int = 0
+    erased: int = 0
 
     def took(self, taken: TakenIn) -> None:
         """Add what came from the mailbox."""
@@ -134,8 +136,10 @@ class App:
 
         summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
         await file_answered(self.world, house.reader)
-        summary.warnings += tick(self.world, house.ladder, settings)
+        summary.warnings += tick(self.world, house.ladder, settings, house.ending.client_years)
         await settled()
+        judging = Judging(house.reader.read, house.ending, settings.organisation.addresses)
+        summary.erased += await end_cases(self.world, judging)
 
     def _history_from(self) -> datetime | None:
         day = self.settings.imap.history_from

@@ -210,7 +210,7 @@ def plan_for(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -
     with world.register.transaction():
         delivery = delivery_of(world, uidvalidity, fetched, now)
         known = known_about(world, reader, message, verdict, now)
-        plan = _owners_word(world, reader, message, known, now)
+        plan = _returned(world, message, now) or _owners_word(world, reader, message, known, now)
         if plan is None:
             plan = decide(message, verdict, delivery, known, reader.policy)
         commit_plan(world, plan, (message, delivery), now)
@@ -218,6 +218,15 @@ def plan_for(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -
         if isinstance(action, StopLetters):
             stop_letters(world, action.why, now)
     return plan
+
+
+def _returned(world: World, message: Message, now: datetime) -> Plan | None:
+    """Purged mail that is here again (a restored mailbox, a late bounce) is no new request: the owner is told."""
+    number = world.register.purged(message.digest, message.message_id, message.bounced_id)
+    if number is None:
+        return None
+    notice = NotifyOwner("notice_returned", f"returned {number} {now.date().isoformat()}", {"number": number})
+    return Plan(f"it was erased with {number}: no new request, the owner is told", (notice,), world.desk.owner)
 
 
 def _owners_word(world: World, reader: Reader, message: Message, known: Known, now: datetime) -> Plan | None:

@@ -6,18 +6,23 @@ restore: the mailbox may know of letters the restored register does not (T9).
 
 import io
 import os
+import re
+import shutil
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from mailbot.case import verify_chain
+from mailbot.client import ClientRecord
+from mailbot.ending import Closed
 from mailbot.errors import OwnerMustFix, Refused
 from mailbot.register import Register, Stop
 from mailbot.storage import BESIDE, PREVIOUS, replace_file
 
+ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:\\@]+@[^\s\"'<>()\[\],;:\\@]+\w")
 LEFT_OUT = {"lock", "daemon.lock", "changes"}
 KNOWN = {"key", "office.json", "clients", "closed", *LEFT_OUT}
 
@@ -43,8 +48,14 @@ def _belongs(path: Path, directory: Path) -> bool:
     return path.is_file() and path.relative_to(directory).parts[0] not in LEFT_OUT and not path.name.endswith(BESIDE)
 
 
-def restore(file: Path, directory: Path, now: datetime) -> int:
-    """Unpack an archive into an empty place, hold all letters, and return how many files there were."""
+def restore(file: Path, directory: Path, now: datetime, closed: Path | None = None) -> int:
+    """Unpack an archive into an empty place, hold all letters, and return how many files there were.
+
+    `closed` is that folder of the register that was moved away: with its lines `verify` tells which erasures the
+    backup is older than, and purged mail stays refused.
+    """
+    if closed is not None and not closed.is_dir():
+        raise Refused(f"{closed} is no folder: name the folder `closed` of the register that was moved away")
     if directory.exists() and any(path.name not in LEFT_OUT for path in directory.iterdir()):
         raise Refused(f"{directory} holds a register: stop mailbot and move it away first; nothing was changed")
     try:
@@ -52,8 +63,11 @@ def restore(file: Path, directory: Path, now: datetime) -> int:
             members = [member for member in archive.getmembers() if member.isfile()]
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             archive.extractall(directory, members=members, filter="data")
+            (directory / "closed").mkdir(exist_ok=True, mode=0o700)
     except (OSError, tarfile.TarError, EOFError) as error:
         raise OwnerMustFix(f"{file}: is no backup that can be read ({type(error).__name__})") from error
+    for line in sorted(closed.glob("*.json")) if closed else ():
+        shutil.copyfile(line, directory / "closed" / line.name)
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)
     register = Register.open(directory)
@@ -72,18 +86,50 @@ def verify(directory: Path) -> Iterator[str]:
     except OwnerMustFix as error:
         yield from error.problems
         return
-    numbers: Counter[str] = Counter(line.number for line in register.closed())
+    numbers: Counter[str] = Counter()
+    erased = {line.number: line for line in register.closed()}
     for record in register.clients():
         if register.client_id(record.address) != record.id:
             yield f"client file {record.id} does not belong to the address in it: it was copied or renamed"
         for case in record.cases:
             numbers[case.number] += 1
+            if case.number in erased:
+                yield _again(case.number, erased[case.number].erased)
             problem = verify_chain(case)
             if problem:
                 yield problem
     yield from (f"{number} was given {count} times" for number, count in numbers.items() if count > 1)
+    yield from _remains(register, directory)
     register.close()
     yield from _strangers(directory)
+
+
+def _again(number: str, when: str) -> str:
+    return (
+        f"{number} was erased on {when or 'an earlier day'} and is here again: a backup from before that was put back. "
+        f"Erase it again: `mailbot close {number} --erase` (first `mailbot answer {number} --no-letter` if it is open)"
+    )
+
+
+def _remains(register: Register, directory: Path) -> Iterator[str]:
+    """Yield every file with the address of an erased person in it, found by its keyed fingerprint.
+
+    Somebody who wrote again after the erasure has a record of his own, in which his address may stand.
+    """
+    erased = {line.person: line for line in register.closed() if line.person}
+    if not erased:
+        return
+    back = {register.fingerprint(record.address.lower()) for record in register.clients() if _anew(record, erased)}
+    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+        text = path.read_text(encoding="utf-8", errors="replace").lower().replace("\\n", " ")
+        marks = {register.fingerprint(address) for address in set(ADDRESS.findall(text))}
+        for line in {mark: erased[mark] for mark in marks & erased.keys() - back}.values():
+            yield f"{path}: still holds the address of the person of {line.number}, erased on {line.erased}"
+
+
+def _anew(record: ClientRecord, erased: Mapping[str, Closed]) -> bool:
+    numbers = {line.number for line in erased.values()}
+    return not any(case.number in numbers for case in record.cases)
 
 
 def _strangers(directory: Path) -> Iterator[str]:

@@ -5,7 +5,7 @@ nothing was changed. Everything else about a case is derived by walking its even
 hold contents of a request, or decide about a person: an event says what somebody did.
 
 Rules: an event the table does not allow in a state is Illegal, a value with a reason. A closed case takes no event but
-`joined`, `reminded`, `bounced` and `reopened`.
+`reopened` and those about what still comes and goes: mail, letters, the identity copy, and the owner's word to erase.
 """
 
 import hashlib
@@ -81,7 +81,8 @@ TABLE: Mapping[str, Moves] = {
     "identity_asked": Moves(_stays(*RUNNING)),
     "identity_received": Moves(_stays(*RUNNING)),
     "identity_confirmed": Moves(_stays(*RUNNING)),
-    "identity_deleted": Moves(_stays(*RUNNING, *ENDED)),
+    "identity_deleted": Moves(_stays(*State)),
+    "identity_left": Moves(_stays(*State)),
     "suspended": Moves(_stays(*OPENED)),
     "resumed": Moves(_stays(*OPENED)),
     "extended": Moves(_stays(*OPENED)),
@@ -91,10 +92,12 @@ TABLE: Mapping[str, Moves] = {
     "withdrawn": Moves(dict.fromkeys(RUNNING, State.WITHDRAWN), {Track.OPEN: Track.WITHDRAWN}),
     "lifted": Moves(_stays(*OPENED, *ENDED), {Track.LIVE: Track.LIFTED}),
     "closed": Moves(dict.fromkeys(ENDED, State.CLOSED)),
+    "erasure_ordered": Moves(_stays(*OVER)),
     "reopened": Moves(dict.fromkeys((*ENDED, *OVER), State.OPEN), dict.fromkeys(GIVEN, Track.OPEN)),
 }
 ENDING = ("answered", "partly_answered", "refused", "withdrawn")  # these end a case once no track is left open
 LASTING = {"restriction"}  # granted, it lives on until it is lifted (GDPR 18(3))
+ERASING = {"erasure", "minor"}  # granted, closing takes the person out of the register and the mailbox (GDPR 17)
 
 IDENTITY = {
     "identity_asked": "asked",
@@ -199,6 +202,17 @@ class Case:
         """not_needed, asked, received or confirmed: the last thing that happened to it."""
         found = [IDENTITY[event.event] for event in self.events if event.event in IDENTITY]
         return found[-1] if found else "not_needed"
+
+    @property
+    def erases(self) -> bool:
+        """Whether closing it means that the person is taken out of everything we keep."""
+        return any(kind in ERASING and track in {Track.DONE, Track.PARTLY} for kind, track in self.tracks.items())
+
+    @property
+    def erasure_ordered(self) -> datetime | None:
+        """When the owner said, for a case that is over, that everything about the person goes; None when he did not."""
+        last = [event for event in self.events if event.event in {"erasure_ordered", "reopened"}][-1:]
+        return last[0].at if last and last[0].event == "erasure_ordered" else None
 
     @property
     def extended(self) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailbot.case import ENDED, Case, State, Track
-from mailbot.client import ClientRecord
+from mailbot.case import ENDED, OVER, Case, State, Track
+from mailbot.client import ClientRecord, LetterState
 from mailbot.deadlines import terms
 from mailbot.decide import NOBODY
 from mailbot.plan import Action, Plan, RecordEvent, SendLetter
@@ -29,6 +29,7 @@ class Word:
     outcome: str = "done"  # done | partly | founded | not_founded
     letter: bool = True
     send: bool = False
+    erase: bool = False  # said on top of `close`: everything about the person goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +108,10 @@ def _withdraw(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> 
 
 
 def _identity(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
-    """The owner saw who it is. What he saw is not kept, only that and when (EDPB 01/2022, 79)."""
+    """The owner saw who it is. The copy goes with the next look, the check itself is kept (EDPB 01/2022, 79)."""
     if not case.is_open:
         return No(f"{case.number} is {case.state}: identity matters only while it is open")
-    how = word.reason or "seen by the owner"
-    return (
-        RecordEvent(case.number, "identity_confirmed", how),
-        RecordEvent(case.number, "identity_deleted", "the copy is to be deleted: only the check itself is kept"),
-    )
+    return (RecordEvent(case.number, "identity_confirmed", word.reason or "seen by the owner"),)
 
 
 def _lift(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
@@ -125,13 +122,37 @@ def _lift(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps
     return (said, *_letter("restriction_lifted", word, record, case))
 
 
-def _close(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
-    """The end, once every track has an answer."""
-    if case.state not in ENDED:
+def _close(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """The end, once every track has an answer. An erasure that was granted ends with the person's file as well."""
+    if case.state not in ENDED and not (word.erase and case.state in OVER):
         return No(f"{case.number} is {case.state}: answer, refuse or withdraw it first")
     if Track.LIVE in case.tracks.values():
         return No(f"{case.number} has a restriction in force: lift it first")
+    if word.erase:
+        return _erase(word, record, case)
+    if case.erases:
+        return No(
+            f"closing {case.number} takes this person out of the register and the mailbox, and that cannot be taken "
+            f"back: say `close {case.number} --erase` when the answer was sent and the data are gone"
+        )
     return (RecordEvent(case.number, "closed", word.reason or "closed by the owner"),)
+
+
+def _erase(word: Word, record: ClientRecord, case: Case) -> Steps | No:
+    """Everything about the person goes, so nothing may still be owed in any of the cases."""
+    others = [one for one in record.cases if one.number != case.number and one.state not in OVER]
+    owed = next((one.number for one in others if one.is_open or Track.LIVE in one.tracks.values()), None)
+    if owed:
+        return No(f"{owed} of the same person is not at its end: erasing would take it along")
+    held = next((one.letter for one in record.letters if one.state is LetterState.HELD), None)
+    if held:
+        return No(f"the letter `{held}` still waits and its address goes as well: `release {case.number}` first")
+    ending = (*others, case) if case.state in ENDED else others
+    said = word.reason or "closed by the owner"
+    return (
+        *(RecordEvent(one.number, "closed", said) for one in ending),
+        RecordEvent(case.number, "erasure_ordered", "everything about this person goes, on the owner's word"),
+    )
 
 
 def _kinds(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:

@@ -297,6 +297,9 @@ def _word(name: str, about: str, options: tuple[str, ...]) -> None:
         ),
         "letter": click.option("--letter/--no-letter", default=True, help="Prepare the letter that goes with it."),
         "send": click.option("--send", is_flag=True, help="Send that letter without a further look."),
+        "erase": click.option(
+            "--erase", is_flag=True, help="Erase the person: register, client folder, inbox, Sent. Cannot be undone."
+        ),
         "preview": click.option("--preview", is_flag=True, help="Only show what would be recorded and sent."),
     }
     for option in (*options, "preview"):
@@ -310,7 +313,7 @@ _word("refuse", "The request is refused, with the reason.", ("reason", "kinds", 
 _word("withdraw", "The person took the request back.", ("reason", "kinds"))
 _word("identity", "You have seen who it is; the copy is deleted.", ("reason",))
 _word("lift", "The person lifted the restriction.", ("reason", "letter", "send"))
-_word("close", "Close a case that was answered, refused or withdrawn.", ("reason",))
+_word("close", "Close a case that has its answer; --erase takes the person out of everything.", ("reason", "erase"))
 _word("ask", "Ask the person for what is missing.", ("reason", "send"))
 
 
@@ -407,17 +410,19 @@ def backup(config: str | None, file: Path) -> None:
 @mailbot.command(epilog=_example("mailbot restore /root/mailbot-2026-11-24.tar.gz"))
 @CONFIG
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--closed", type=click.Path(path_type=Path), help="The folder `closed` of the register you moved away.")
 @_ends_well
-def restore(config: str | None, file: Path) -> None:
+def restore(config: str | None, file: Path, closed: Path | None) -> None:
     """Put an archive back into an empty place. No letter goes out until `mailbot release`."""
     from mailbot import app  # noqa: PLC0415
     from mailbot import backup as archive  # noqa: PLC0415
     from mailbot.config import load  # noqa: PLC0415
 
     settings = load(config, secrets=False)
-    count = archive.restore(file, Path(settings.register.directory), app.clock(settings)())
+    count = archive.restore(file, Path(settings.register.directory), app.clock(settings)(), closed)
     click.echo(
-        f"restored {count} files; letters wait until you say `mailbot release`. Erasures since then: do them again."
+        f"restored {count} files; letters wait until you say `mailbot release`. `mailbot verify` names the erasures"
+        " to do again, as far as --closed or this backup knows them."
     )
 
 

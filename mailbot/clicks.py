@@ -37,11 +37,21 @@ def follow_link(
     if link.sure and not word.confirmed:
         again = href(case.number, f"{name}!", desk.secret, occasion, desk.address, word.reason)
         button = {"label": f"Ja, zeker: {link.label}", "href": again}
-        return Answer(f"Weet u het zeker? {link.label}, voor {word.number}.", (button,)), None
-    plan = follow(Word(name, word.reason), record, case, now)
+        return Answer(f"Weet u het zeker? {link.label}, voor {word.number}.{_what_goes(name, case)}", (button,)), None
+    plan = follow(Word(name, word.reason, erase=name == "close" and case.erases), record, case, now)
     if isinstance(plan, No):
         return Answer(f"Ik heb niets gedaan: {plan.reason}."), None
     draft = any(isinstance(action, SendLetter) and action.hold for action in plan.actions)
     send = {"label": "Verstuur de brief", "href": href(case.number, SEND, desk.secret, occasion, desk.address)}
     text = f"Genoteerd bij {word.number}: {link.label}."
     return Answer(f"{text} Er ligt een brief klaar." if draft else text, (send,) if draft else ()), plan
+
+
+def _what_goes(name: str, case: Case) -> str:
+    """What the owner must know before he closes an erasure."""
+    if name != "close" or not case.erases:
+        return ""
+    return (
+        " Daarmee wist mailbot deze persoon: het dossier in het register en zijn berichten in de klantmap, de inbox en"
+        " Verzonden. Een bericht met een vlag (ster) blijft staan: zet er een bij de facturen die u moet bewaren."
+    )

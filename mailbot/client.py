@@ -22,17 +22,24 @@ class LetterState(StrEnum):
 
 
 class Filing(StrEnum):
-    """Where the message in the mailbox stands: `none` stays, `intended` must still move, `gone` was moved by others."""
+    """Where the message in the mailbox stands.
+
+    `none` stays, `intended` must still move, `gone` was moved by others, `purged` was removed on the owner's word.
+    """
 
     NONE = "none"
     INTENDED = "intended"
     FILED = "filed"
     GONE = "gone"
+    PURGED = "purged"
 
 
 @dataclass(frozen=True, slots=True)
 class SeenMessage:
-    """The identity of a message that was handled. `received` is INTERNALDATE, aware, never later than our clock."""
+    """The identity of a message that was handled. `received` is INTERNALDATE, aware, never later than our clock.
+
+    `copy`: it may carry the copy of an identity document, which is kept no longer than the check takes.
+    """
 
     digest: str
     uidvalidity: int
@@ -42,6 +49,7 @@ class SeenMessage:
     role: str  # request | reply | reminder | review | bounce | ordinary | automatic
     case: str | None = None
     filing: Filing = Filing.NONE
+    copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ ELSEWHERE = {
     "quotes.toml",
     "forms.toml",
     "owner.toml",
+    "ending.toml",
 }  # files in rules/ that hold no phrases
 HERE = Path(__file__).resolve().parent
 

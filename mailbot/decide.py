@@ -209,8 +209,9 @@ def _joined(arrival: Arrival, client: ClientRecord, case: Case) -> Plan:
     if verdict.withdrawn:
         role, notice = "reply", "notice_withdrawn"
     why = f"{'from another address' if elsewhere else 'from the same address'}, by thread or case number"
-    planned: list[Action] = [Remember(role, case.number), RecordEvent(case.number, event, why, facts)]
-    if case.identity == "asked" and arrival.message.attachments:
+    attached = bool(arrival.message.attachments) and case.identity in {"asked", "received"}
+    planned: list[Action] = [Remember(role, case.number, attached), RecordEvent(case.number, event, why, facts)]
+    if attached and case.identity == "asked":
         planned.append(RecordEvent(case.number, "identity_received", "the reply carries an attachment"))
     planned += [_notice(arrival, notice, case), FileUnder(client.address)]
     return Plan(f"belongs to {case.number}: no second case and no second letter", tuple(planned), client.address)
@@ -222,7 +223,8 @@ def _requested(arrival: Arrival) -> Plan:
     if repeated is not None and arrival.known.client is not None:
         return _joined(arrival, arrival.known.client, repeated)
     number, delivery = arrival.known.next_number, arrival.delivery
-    actions: list[Action] = [_opening(arrival), Remember("request", number)]
+    attached = bool(arrival.message.attachments)  # the statement asks for the copy with the request itself
+    actions: list[Action] = [_opening(arrival), Remember("request", number, attached)]
     kinds = arrival.policy.kinds
     urgent = any(kinds[name].urgent for name in arrival.verdict.kinds if name in kinds)
     no_letter = _no_letter(arrival)

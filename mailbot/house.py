@@ -18,6 +18,7 @@ from mailbot.classify import classify
 from mailbot.client import QueuedLetter
 from mailbot.config import Settings
 from mailbot.decide import Caps, Kind, Policy
+from mailbot.ending import Ending
 from mailbot.errors import OwnerMustFix
 from mailbot.letters import Sender, Templates, compose
 from mailbot.message import Reading, read
@@ -40,6 +41,7 @@ class House:
     retry: Retry
     ladder: Ladder
     links: tuple[links.Link, ...]
+    ending: Ending
     composed: Callable[[QueuedLetter], EmailMessage]
 
 
@@ -52,6 +54,7 @@ def furnish(settings: Settings) -> House:
     reading = _attempt(problems, lambda: Reading.parse(files), "rules")
     ladder = _attempt(problems, lambda: Ladder.parse(files["warnings.toml"]), "rules/warnings.toml")
     buttons = _attempt(problems, lambda: links.parse(files["owner.toml"]), "rules/owner.toml") or ()
+    ending = _attempt(problems, lambda: Ending.parse(files["ending.toml"]), "rules/ending.toml")
     labels = {kind.name: kind.labels for kind in rules.kinds} if rules else {}
     templates = _attempt(
         problems, lambda: Templates.parse(data.files("templates", settings.overrides.templates), labels), "templates"
@@ -60,7 +63,7 @@ def furnish(settings: Settings) -> House:
         named = {letter for letter, _ in templates.letters}
         problems += [f"rules/warnings.toml: there is no template `{one}`" for one in sorted(ladder.templates - named)]
     policy = _attempt(problems, lambda: policy_of(settings, rules, limits), "rules/limits.toml") if rules else None
-    if problems or not (rules and reading and ladder and templates and policy):
+    if problems or not (rules and reading and ladder and templates and policy and ending):
         raise OwnerMustFix(problems)
     return House(
         rules=rules,
@@ -75,6 +78,7 @@ def furnish(settings: Settings) -> House:
         ),
         ladder=ladder,
         links=buttons,
+        ending=ending,
         composed=partial(compose, sender=sender_of(settings), templates=templates),
     )
 

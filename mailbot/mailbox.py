@@ -31,6 +31,8 @@ WHOLE = 256 * 1024  # bytes: larger messages are fetched by their structure (lar
 HEADER_BYTES = 128 * 1024  # Postfix stops at 102,400; more is no mail from a person
 BATCH = 50  # messages a FETCH: beyond this nothing gets faster and memory grows
 BATCH_BYTES = 4 * 1024 * 1024
+HEADERS = 500  # headers a FETCH: some 200 kB
+WHOSE = "BODY.PEEK[HEADER.FIELDS (FROM SENDER REPLY-TO TO CC BCC SUBJECT MESSAGE-ID IN-REPLY-TO REFERENCES)]"
 SEARCH_RANGE = 100_000  # UIDs a SEARCH: IMAPClient refuses an answer of more than a million bytes (I29)
 OUR_MESSAGE_ID = re.compile(r"<[0-9a-f]{32}@[a-z0-9.-]{1,253}>")
 COPYUID = re.compile(rb"(\d+) ([\d:,]+) ([\d:,]+)")
@@ -72,6 +74,16 @@ class Fetched:
     size: int
     internaldate: datetime
     complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The outside of a message in a folder: enough to see whose it is. `internaldate` is aware."""
+
+    uid: int
+    raw: bytes
+    flags: tuple[bytes, ...]
+    internaldate: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,6 +480,50 @@ class Mailbox:
             client.uid_expunge(uids)
             return len(uids)
 
+    def headers(self, folder: str) -> Iterator[list[Header]]:
+        """Yield the headers of everything in a folder in batches; nothing when the folder is not there.
+
+        Whose a message is, is found by reading, never by a search for something a stranger wrote.
+        """
+        if not self.has_folder(folder):
+            return
+        uids = self.uids_from(1, folder)
+        for start in range(0, len(uids), HEADERS):
+            with self._translated() as client:
+                self._select(folder, readonly=True)
+                found = client.fetch(uids[start : start + HEADERS], [WHOSE, "FLAGS", "INTERNALDATE"])
+                yield [
+                    Header(uid, _header_of(data), tuple(data.get(b"FLAGS", ())), _aware(data[b"INTERNALDATE"]))
+                    for uid, data in sorted(found.items())
+                    if b"INTERNALDATE" in data
+                ]
+
+    def remove_folder(self, folder: str) -> bool:
+        """Remove an empty client folder; False when it holds messages or folders, or is no client folder."""
+        delimiter = self.namespace.delimiter
+        with self._translated() as client:
+            inside = any(name.startswith(folder + delimiter) for name in self._folders)
+            if not folder.startswith(self.clients_parent + delimiter) or inside or folder not in self._folders:
+                return False
+            if _count(client, folder)[0]:
+                return False
+            self._select(self._inbox)
+            with suppress(IMAPClientError):
+                client.unsubscribe_folder(folder)
+            client.delete_folder(folder)
+            self._folders.discard(folder)
+            return True
+
+    def relist(self) -> None:
+        """Look again at which folders there are: the owner may have made some since we connected."""
+        with self._translated() as client:
+            self._folders = {_text(item[2]) for item in client.list_folders()}
+
+    @property
+    def inbox(self) -> str:
+        """The inbox, as this server names it."""
+        return self._inbox
+
     def _ensure(self, folder: str) -> None:
         """Make and subscribe the folder when the list does not have it (never folder_exists: I19)."""
         if folder in self._folders or self._client is None:
@@ -553,6 +609,10 @@ def _batches(outsides: Sequence[tuple[int, int, datetime]]) -> Iterator[list[tup
 def _section(client: IMAPClient, uid: int, section: str, limit: int) -> bytes:
     data = client.fetch([uid], [f"BODY.PEEK[{section}]<0.{limit}>"]).get(uid, {})
     return next((value for key, value in data.items() if key.startswith(b"BODY[") and value is not None), b"")
+
+
+def _header_of(data: Mapping[bytes, Any]) -> bytes:
+    return next((value for key, value in data.items() if key.startswith(b"BODY[HEADER") and value), b"")
 
 
 def _count(client: IMAPClient, folder: str) -> tuple[int, int]:

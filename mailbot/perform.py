@@ -130,7 +130,7 @@ async def _send_letters(world: World, done: Settled) -> None:
             if not getattr(error, "this_letter_only", False):
                 break
         else:
-            _update(
+            update(
                 world,
                 place,
                 partial(records.sent, letter=letter, now=world.now(), reply=accepted.reply, suspend=world.desk.suspend),
@@ -164,8 +164,8 @@ def _may_go(letter: QueuedLetter, now: datetime, *, stopped: bool) -> bool:
     return letter.next_try is None or letter.next_try <= now
 
 
-def _update(world: World, place: str, change: Callable[[ClientRecord], ClientRecord]) -> None:
-    """Read, change and commit one record in one transaction: another process may have written meanwhile."""
+def update(world: World, place: str, change: Callable[[ClientRecord], ClientRecord]) -> None:
+    """Change one record in one transaction: another process may have written meanwhile."""
     with world.register.transaction():
         before = world.register.client_by_id(place)
         after = change(before) if before is not None else None
@@ -181,7 +181,7 @@ def _postponed(world: World, place: str, letter: QueuedLetter, why: str) -> None
         return
     again = replace(letter, attempts=attempts, next_try=world.retry.next_try(attempts, now), reason=why)
     LOG.warning("letter %s waits until %s: %s", letter.letter, again.next_try, why)
-    _update(world, place, lambda r: records.with_letter(r, again))
+    update(world, place, lambda r: records.with_letter(r, again))
 
 
 def _failed(world: World, place: str, letter: QueuedLetter, why: str) -> None:
@@ -199,7 +199,7 @@ def _failed(world: World, place: str, letter: QueuedLetter, why: str) -> None:
         notice = NotifyOwner("notice_letter_failed", f"failed {letter.message_id}", facts, letter.case)
         return records.queued(after, records.notice_of(notice, world.desk, now))
 
-    _update(world, place, change)
+    update(world, place, change)
 
 
 async def _put_copies(world: World) -> None:
@@ -212,7 +212,7 @@ async def _put_copies(world: World) -> None:
                 await world.imap.call(
                     world.imap.mailbox.append, folder, raw, letter.message_id, letter.settled or world.now()
                 )
-            _update(world, place, partial(_copied, message_id=letter.message_id, copy=copy))
+            update(world, place, partial(_copied, message_id=letter.message_id, copy=copy))
 
 
 def _copied(before: ClientRecord, message_id: str, copy: str) -> ClientRecord:
@@ -227,7 +227,7 @@ async def _folder(world: World, place: str) -> str | None:
         return None
     if known.folder is None:
         name = await world.imap.call(world.imap.mailbox.client_folder, known.address, world.register.folders())
-        _update(world, place, lambda r: replace(r, folder=name))
+        update(world, place, lambda r: replace(r, folder=name))
         return name
     return known.folder
 
@@ -250,7 +250,7 @@ async def _file(world: World, done: Settled) -> None:
             continue
         filing = Filing.FILED if outcome.state == "filed" else Filing.GONE
         done.filed += filing is Filing.FILED
-        _update(
+        update(
             world,
             places[outcome.uid, outcome.digest],
             partial(_moved, uid=outcome.uid, digest=outcome.digest, filing=filing),

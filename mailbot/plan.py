@@ -42,6 +42,7 @@ class Remember:
 
     role: str
     case: str | None = None
+    copy: bool = False  # it may carry the copy of an identity document
 
 
 @dataclass(frozen=True, slots=True)

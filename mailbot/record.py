@@ -117,6 +117,7 @@ def _identity(action: Remember, message: Message, delivery: Delivery) -> SeenMes
         received=delivery.received,
         role=action.role,
         case=action.case,
+        copy=action.copy,
     )
 
 

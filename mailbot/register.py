@@ -30,8 +30,9 @@ from tinydb import TinyDB
 
 from mailbot.case import Case
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
+from mailbot.ending import Closed, Traces, copies_to_delete, owes_erasure
 from mailbot.errors import OwnerMustFix, Refused, TryLater
-from mailbot.storage import BESIDE, DurableStorage, load, parse, replace_file, sync_folder
+from mailbot.storage import BESIDE, PREVIOUS, DurableStorage, load, parse, replace_file, sync_folder
 
 KEPT_IN_MEMORY = 256  # whole records; the rest is an index and read again when needed
 ROOM = 64 * 1024 * 1024  # bytes that must be free before work is accepted: a full disk must not surprise a commit
@@ -69,18 +70,6 @@ class Office:
     sent_uid: dict[str, int] = field(default_factory=dict)  # how far Sent was looked at: uidvalidity -> next UID
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """What an erasure leaves: nothing that leads to the person. `prints` are keyed fingerprints of purged messages."""
-
-    number: str
-    kinds: tuple[str, ...]
-    received: str
-    ended: str
-    outcome: str
-    prints: tuple[str, ...] = ()
-
-
 @dataclass(slots=True)
 class Entry:
     """The index's view of one client."""
@@ -96,6 +85,7 @@ class Entry:
     letters: bool
     copies: bool
     filings: bool
+    endings: bool
 
 
 def entry_of(record: ClientRecord) -> Entry:
@@ -113,10 +103,12 @@ def entry_of(record: ClientRecord) -> Entry:
         letters=any(one.state is LetterState.QUEUED for one in record.letters),
         copies=any(one.state is LetterState.SENT and one.copies for one in record.letters),
         filings=any(seen.filing is Filing.INTENDED for seen in record.messages),
+        endings=owes_erasure(record) or any(copies_to_delete(record)),
     )
 
 
 GOING = {LetterState.SENT, LetterState.QUEUED}
+OWED = ("letters", "copies", "filings", "running", "endings")
 TABLES = ("cases", "letters", "messages", "examples")
 
 
@@ -135,11 +127,11 @@ class Register:
         self._folders: dict[str, str] = {}
         self._sent: list[tuple[datetime, str]] = []
         self._opened: list[tuple[datetime, str]] = []
-        self._owed: dict[str, set[str]] = {"letters": set(), "copies": set(), "filings": set(), "running": set()}
+        self._owed: dict[str, set[str]] = {name: set() for name in OWED}
         self._records: OrderedDict[str, ClientRecord] = OrderedDict()
         self._closed: dict[str, Closed] = {}
         self._highest: dict[str, int] = {}
-        self._prints: set[str] = set()
+        self._prints: dict[str, str] = {}
         self._lock: int | None = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._daemon: int | None = None
         self._depth = 0
@@ -269,6 +261,10 @@ class Register:
         for record in self._records_of("filings"):
             yield from ((record.id, seen) for seen in record.messages if seen.filing is Filing.INTENDED)
 
+    def owed_endings(self) -> Iterator[ClientRecord]:
+        """Yield the records of which something must be deleted: an identity copy, or everything."""
+        yield from self._records_of("endings")
+
     def _records_of(self, what: str) -> Iterator[ClientRecord]:
         for place in sorted(self._owed[what]):
             record = self.client_by_id(place)
@@ -297,7 +293,18 @@ class Register:
 
     def is_purged(self, digest: str) -> bool:
         """Tell whether a message with this digest was purged, so that it does not come back (promises, section 4)."""
-        return self.fingerprint(digest) in self._prints
+        return self.purged(digest) is not None
+
+    def purged(self, *marks: str | None) -> str | None:
+        """Return the number of the erased case a digest or a Message-ID belonged to, or None."""
+        found = (self._prints.get(self.fingerprint(one)) for one in marks if one) if self._prints else ()
+        return next((number for number in found if number), None)
+
+    def left_of(self, traces: Traces, *, but: ClientRecord) -> list[Path]:
+        """Return the files in which something still leads to the person, his own left out."""
+        own = self._path(but.id).name
+        files = [path for path in sorted(self.directory.rglob("*")) if path.is_file() and not path.name.startswith(own)]
+        return [path for path in files if traces.within(path.read_text(encoding="utf-8", errors="replace"))]
 
     # Changing
 
@@ -328,6 +335,12 @@ class Register:
         storage = DurableStorage(self.directory / "office.json")
         storage.write({"office": {"1": msgspec.to_builtins(office)}})
         self.office = office
+
+    def forget_before(self, path: Path) -> None:
+        """Remove the generation before of a file: it may say what the file no longer does."""
+        self._must_hold_lock()
+        path.with_name(path.name.removesuffix(PREVIOUS) + PREVIOUS).unlink(missing_ok=True)
+        sync_folder(path.parent)
 
     def erase(self, record: ClientRecord, lines: tuple[Closed, ...]) -> None:
         """Write the anonymised lines, then remove every generation of the client's file. Repeatable after a crash."""
@@ -449,7 +462,7 @@ class Register:
 
     def _keep_closed(self, line: Closed) -> None:
         self._closed[line.number] = line
-        self._prints.update(line.prints)
+        self._prints.update(dict.fromkeys(line.prints, line.number))
         self._count(line.number)
 
     def _forget(self, place: str) -> None:

@@ -239,7 +239,7 @@ def _speaks(rule: Rule, text: str, rules: Rules) -> bool:
 
 
 def _classes(tables: Mapping[str, Mapping[str, Any]]) -> Classes:
-    """Compile [class.NAME] of all files: words, stems (`verwijder*`), tails (`*gegevens`), phrases, `@OTHER` classes."""
+    """Compile [class.NAME] of all files: words, stems (`verwijder*`), tails (`*gegevens`), phrases, `@OTHER`."""
     written: dict[str, list[str]] = {}
     for table in tables.values():
         for name, languages in table.get("class", {}).items():

@@ -10,6 +10,7 @@ from mailbot import due
 from mailbot.arrivals import commit_plan
 from mailbot.client import LetterState
 from mailbot.config import Settings
+from mailbot.ending import silent_since
 from mailbot.perform import World
 from mailbot.plan import NotifyOwner, Plan
 from mailbot.warnings import Ladder
@@ -18,12 +19,16 @@ KEPT_DIGESTS = 40  # dates remembered: more than a month of Mondays and working 
 KEPT_NOTICES = 60  # days: a notice that was sent has done its work
 
 
-def tick(world: World, ladder: Ladder, settings: Settings) -> int:
-    """Commit every warning and the digest that are due now; return how many notices were queued."""
+def tick(world: World, ladder: Ladder, settings: Settings, years: int) -> int:
+    """Commit every warning and overview that is due now; return how many notices were queued.
+
+    `years`: how long the data of a client are kept who buys nothing (the statement).
+    """
     now = world.now()
     count = _warn(world, ladder, now)
     at = datetime.combine(now.date(), settings.owner.digest_time, tzinfo=now.tzinfo)
     count += queue_digest(world, now, at)
+    count += queue_retention(world, now, years) if now >= at else 0
     _tidy(world, now)
     return count
 
@@ -55,6 +60,25 @@ def queue_digest(world: World, now: datetime, at: datetime, *, anyway: bool = Fa
         marks = {**office.marks, "digest": now.isoformat()}
         register.commit_office(replace(register.office, digests=digests, marks=marks))
     return 1
+
+
+def queue_retention(world: World, now: datetime, years: int) -> int:
+    """Queue, once a month, the clients of whom nothing was heard for `years`; nothing is deleted by it."""
+    register, month = world.register, f"{now:%Y-%m}"
+    if register.office.watch is None or register.office.marks.get("retention") == month:
+        return 0
+    with register.transaction():
+        found = [(silent_since(one, now, years), one) for one in register.clients() if one.address != world.desk.owner]
+        clients = [
+            {"address": one.address, "last": last.date().isoformat(), "numbers": [case.number for case in one.cases]}
+            for last, one in sorted(((last, one) for last, one in found if last), key=lambda pair: pair[0])
+        ]
+        if clients:
+            notice = NotifyOwner("notice_retention", f"retention {month}", {"clients": clients, "years": years})
+            commit_plan(world, Plan("the five years of these clients are over", (notice,), world.desk.owner), None, now)
+        marks = {**register.office.marks, "retention": month}
+        register.commit_office(replace(register.office, marks=marks))
+    return int(bool(clients))
 
 
 def facts_now(world: World, now: datetime) -> dict[str, object]:

@@ -8,13 +8,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "mailbot"
 CORE = (
     "message quotes forms html rules classify language case client deadlines warnings plan decide record casework due"
-    " letters tokens links clicks report large folders"
+    " letters tokens links clicks report large folders ending"
 ).split()
 FORBIDDEN = set(
     "os socket asyncio pathlib subprocess time random secrets imapclient aiosmtplib tinydb apscheduler click rich"
     " logging threading tempfile shutil http urllib.request".split()
 )
-SHELL = set("mailbox outbox register storage perform app cli config data arrivals ticks owner backup".split())
+SHELL = set("mailbox outbox register storage perform purge app cli config data arrivals ticks owner backup".split())
 
 
 def imported(tree):

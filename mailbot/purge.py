@@ -1,0 +1,241 @@
+"""Delete what the owner said may go: identity copies that were checked, and everything about an erased person.
+
+Owns the order in which a person disappears. Must never delete without the owner's word in the register, never what he
+marked to keep, and never what belongs to others as well.
+
+Each step can be repeated, and the record of the person is the plan: fingerprints are committed before a message goes,
+the owner is told before his notice's record goes, and the record goes last. A kill in between leaves the order
+standing, and the next look finishes it.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mailbot import ending, record
+from mailbot.case import Event
+from mailbot.client import ClientRecord, Filing, LetterState, SeenMessage
+from mailbot.ending import Ending, Traces, Whose
+from mailbot.errors import Refused
+from mailbot.mailbox import Header
+from mailbot.message import Message
+from mailbot.perform import World, settle_letters, update
+from mailbot.plan import NotifyOwner
+
+LOG = logging.getLogger(__name__)
+PLACES = ("client", "inbox", "sent")
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """How to see whose a message is: `read` turns headers into a Message, `ours` are our own addresses."""
+
+    read: Callable[[bytes], Message]
+    rules: Ending
+    ours: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What lies in one folder: which messages may go, and how many stay because of a mark or because of others."""
+
+    place: str
+    folder: str
+    go: tuple[Header, ...] = ()
+    kept: int = 0
+    shared: int = 0
+
+
+async def end_cases(world: World, judging: Judging) -> int:
+    """Work off every deletion the register owes and return how many persons were erased.
+
+    Raises TryLater when a server is away: the order stands, and the next look goes on.
+    """
+    erased = 0
+    for person in list(world.register.owed_endings()):
+        await _delete_copies(world, person)
+        current = world.register.client_by_id(person.id)
+        if current is not None and ending.owes_erasure(current):
+            erased += await _erase(world, current, judging)
+    return erased
+
+
+# Identity copies
+
+
+async def _delete_copies(world: World, person: ClientRecord) -> None:
+    """Remove the messages that carry a checked copy. The request itself is the owner's to look at: it is the case."""
+    for seen in ending.copies_to_delete(person):
+        if seen.role in {"request", "review"}:
+            update(world, person.id, lambda r, seen=seen: _left(r, seen, world))  # type: ignore[misc] # bound at once
+            continue
+        try:
+            gone = await _purge_digest(world, person, seen.digest)
+        except Refused:
+            gone = False
+        change = _deleted if gone else _left
+        update(world, person.id, lambda r, seen=seen, change=change: change(r, seen, world))  # type: ignore[misc] # same
+
+
+async def _purge_digest(world: World, person: ClientRecord, digest: str) -> bool:
+    """Remove the message with these bytes from the client's folder or the inbox; False when it is marked or gone."""
+    mailbox = world.imap.mailbox
+    await world.imap.call(mailbox.relist)
+    for folder in filter(None, (person.folder, mailbox.inbox)):
+        headers = await _headers(world, folder)
+        loose = [one.uid for one in headers if b"\\Flagged" not in one.flags]
+        for uid, found in await _digests(world, folder, loose):
+            if found == digest:
+                return bool(await world.imap.call(mailbox.purge, folder, [uid]))
+    return False
+
+
+def _deleted(before: ClientRecord, seen: SeenMessage, world: World) -> ClientRecord:
+    after = _marked(before, seen)
+    event = Event(world.now(), "identity_deleted", "the message with the copy was removed from the mailbox")
+    return record.with_event(after, seen.case or "", event)
+
+
+def _left(before: ClientRecord, seen: SeenMessage, world: World) -> ClientRecord:
+    """The copy could not be removed by itself: the owner is told, once."""
+    after = _marked(before, seen)
+    reason = "the message with the copy is left to the owner: it is the request itself, marked, or moved"
+    after = record.with_event(after, seen.case or "", Event(world.now(), "identity_left", reason))
+    facts = {"number": seen.case or "", "received": seen.received.isoformat(), "letter": seen.role}
+    notice = NotifyOwner("notice_copy", f"copy {seen.digest}", facts, seen.case)
+    return record.queued(after, record.notice_of(notice, world.desk, world.now()))
+
+
+def _marked(before: ClientRecord, seen: SeenMessage) -> ClientRecord:
+    gone = replace(seen, filing=Filing.PURGED, copy=False)
+    return replace(before, messages=tuple(gone if one == seen else one for one in before.messages))
+
+
+# A whole person
+
+
+async def _erase(world: World, person: ClientRecord, judging: Judging) -> int:
+    """Take one person out of the mailbox and the register; return 1 when it is finished."""
+    traces, ordered = ending.traces_of(person), ending.ordered_at(person)
+    if ordered is None:
+        return 0
+    key = f"erased {person.id} {ordered.isoformat()}"
+    if not any(one.key == key for one in person.letters):
+        found = await survey(world, person, ordered, judging)
+        by_hand = await _purge(world, person.id, found)
+        left = person.folder is not None and not await world.imap.call(world.imap.mailbox.remove_folder, person.folder)
+        others = _scrub(world, person, traces)
+        facts = _summary(found, by_hand) | {"left": others, "folder": left and not by_hand}
+        number = next(case.number for case in person.cases if case.erasure_ordered)
+        notice = NotifyOwner("notice_erased", key, {**facts, "number": number, "actions": []}, number)
+        told = record.notice_of(notice, world.desk, world.now())
+        update(world, person.id, lambda r: record.queued(r, told))
+        await settle_letters(world)
+    return _finished(world, person.id, key, traces)
+
+
+async def survey(world: World, person: ClientRecord, ordered: datetime, judging: Judging) -> list[Found]:
+    """Return what lies in the client's folder, the inbox and Sent; nothing is changed."""
+    mailbox = world.imap.mailbox
+    await world.imap.call(mailbox.relist)
+    folders = dict(zip(PLACES, (person.folder or "", mailbox.inbox, mailbox.sent_folder), strict=True))
+    traces = ending.traces_of(person)
+    found = []
+    for place, folder in folders.items():
+        headers = await _headers(world, folder) if folder else []
+        in_client = place == "client"
+        judged = [(one, _judged(one, traces, ordered, judging, in_client=in_client)) for one in headers]
+        found.append(_sorted(place, folder, judged, judging.rules))
+    return found
+
+
+def _judged(one: Header, traces: Traces, ordered: datetime, judging: Judging, *, in_client: bool) -> Whose:
+    if in_client and one.internaldate <= ordered:
+        return Whose.THEIRS  # whatever lies in this folder is about this person
+    return ending.whose(judging.read(one.raw), one.internaldate, traces, ordered, judging.ours)
+
+
+def _sorted(place: str, folder: str, judged: list[tuple[Header, Whose]], rules: Ending) -> Found:
+    theirs = [one for one, found in judged if found is Whose.THEIRS]
+    go = tuple(one for one in theirs if not ending.kept(one.flags, rules))
+    shared = sum(found is Whose.SHARED for _, found in judged)
+    return Found(place, folder, go, len(theirs) - len(go), shared)
+
+
+async def _purge(world: World, place: str, found: list[Found]) -> dict[str, int]:
+    """Remove what may go, its fingerprints first; return what the owner must delete by hand, per place."""
+    by_hand: dict[str, int] = {}
+    for one in found:
+        prints = await _fingerprints(world, one)
+        update(world, place, lambda r, prints=prints: ending.remembered(r, prints))  # type: ignore[misc] # bound at once
+        try:
+            await world.imap.call(world.imap.mailbox.purge, one.folder, [header.uid for header in one.go])
+        except Refused:
+            by_hand[one.place] = len(one.go)
+    return by_hand
+
+
+async def _fingerprints(world: World, found: Found) -> list[SeenMessage]:
+    at = {one.uid: one.internaldate for one in found.go}
+    digests = await _digests(world, found.folder, list(at))
+    return [SeenMessage(digest, 0, uid, None, at[uid], ending.ERASED, filing=Filing.PURGED) for uid, digest in digests]
+
+
+async def _digests(world: World, folder: str, uids: list[int]) -> list[tuple[int, str]]:
+    """Return UID and digest of these messages, over the same bytes as when they arrived."""
+    out: list[tuple[int, str]] = []
+    batches = world.imap.mailbox.fetch(uids, folder)
+    while (batch := await world.imap.call(next, batches, None)) is not None:
+        out += [(one.uid, hashlib.sha256(one.raw).hexdigest()) for one in batch]
+    return out
+
+
+async def _headers(world: World, folder: str) -> list[Header]:
+    batches, out = world.imap.mailbox.headers(folder), list[Header]()
+    while (batch := await world.imap.call(next, batches, None)) is not None:
+        out += batch
+    return out
+
+
+def _scrub(world: World, person: ClientRecord, traces: Traces) -> list[str]:
+    """Take the person out of what others' records say; return the numbers of cases in whose events he still stands."""
+    register = world.register
+    with register.transaction():
+        for other in list(register.clients()):
+            if other.id != person.id:
+                clean = ending.scrubbed(other, traces, subjects=other.address == world.desk.owner)
+                if clean != other:
+                    register.commit(clean)
+        for path in register.left_of(traces, but=person):
+            register.forget_before(path)
+        rest = {path.name.partition(".")[0] for path in register.left_of(traces, but=person)}
+    return sorted(case.number for other in register.clients() if other.id in rest for case in other.cases)
+
+
+def _summary(found: list[Found], by_hand: dict[str, int]) -> dict[str, object]:
+    """What this look did; one that follows a kill tells only of the rest."""
+    return {
+        "purged": sum(len(one.go) for one in found) - sum(by_hand.values()),
+        "kept": sum(one.kept for one in found),
+        "shared": sum(one.shared for one in found),
+        "by_hand": [{"place": place, "count": count} for place, count in by_hand.items() if count],
+    }
+
+
+def _finished(world: World, place: str, key: str, traces: Traces) -> int:
+    """The last step, once the owner was told (or cannot be): the record goes, in one move, and its line stays."""
+    register = world.register
+    with register.transaction():
+        person = register.client_by_id(place)
+        if person is None or not ending.owes_erasure(person):
+            return 0
+        told = next((one.state for one in person.letters if one.key == key), LetterState.QUEUED)
+        if told is LetterState.QUEUED:
+            return 0
+        _scrub(world, person, traces)
+        register.erase(person, ending.lines_of(person, world.now(), register.fingerprint))
+    LOG.info("an erasure was finished")
+    world.told("erased", "")
+    return 1

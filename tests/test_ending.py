@@ -1,0 +1,340 @@
+"""The end of a case: who asked to be erased is in no byte of the register or the mailbox, and stays out of both."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+
+import pytest
+from fixtures.dovecot import instance
+from fixtures.house import Clock, mail, settings_for, turn
+from test_owner_mail import OWNER, buttons, clicked
+
+from mailbot import ending, owner, purge
+from mailbot.app import desk_of, open_app
+from mailbot.backup import backup, restore, verify
+from mailbot.casework import Word
+from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
+from mailbot.errors import Refused
+from mailbot.links import href
+from mailbot.message import Address, Message
+from mailbot.register import Register
+
+JAN = "jan.kwartel@example.nl"
+FROM = f"Jan Kwartel <{JAN}>"
+WISH = "Verwijder al mijn gegevens. Het gaat om het zolderkamertje in Appelscha."
+WORDS = ("jan.kwartel", "Kwartel", "zolderkamertje", "Appelscha", "vergeet mij alstublieft")
+SUBJECT = "vergeet mij alstublieft"
+NOW = datetime(2026, 11, 25, 10, tzinfo=UTC)
+
+
+def say(settings, number, *words):
+    register = Register.open(settings_directory(settings))
+    try:
+        for word in words:
+            owner.say(register, number, word, desk_of(settings), datetime.now(settings.zone))
+        owner.release(register, number)
+    finally:
+        register.close()
+
+
+def settings_directory(settings):
+    return owner.Path(settings.register.directory)
+
+
+def everything(folder):
+    """Every byte below a folder, by file, but the server's own log of the folders that were, which it rotates."""
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "dovecot.list.index.log"}
+
+
+def found(folder, words=WORDS):
+    return {
+        (path.name, word)
+        for path, raw in everything(folder).items()
+        for word in words
+        if word.lower().encode() in raw.lower() or word.lower() in path.as_posix().lower()
+    }
+
+
+def maildir(login):
+    """The mailbox on the disk, after the server has dropped what its cache still knew of expunged mail."""
+    with login.client() as client:
+        folders = [name for flags, _, name in client.list_folders() if b"\\Noselect" not in flags]
+    for name in folders:
+        login.server.doveadm("mailbox", "cache", "purge", "-u", login.user, name)
+    return login.server.folder / "mail" / login.user
+
+
+@pytest.fixture
+async def asked(mail_user, smtp, tmp_path):
+    """Jan asked to be erased, another client is there too, and the owner wrote to both."""
+    settings = settings_for(mail_user, smtp.port, tmp_path / "register")
+    await turn(settings)
+    mail_user.deliver(mail("Hoe laat zijn jullie open?", sender="Piet <piet@example.org>"))
+    mail_user.deliver(mail("Mijn factuur klopt niet, Appelscha.", sender=FROM, subject="factuur"))
+    mail_user.deliver(mail(WISH, sender=FROM, subject=SUBJECT))
+    await turn(settings)
+    mail_user.append(mail("Beste Jan Kwartel, wij gaan het doen.", sender="info@kosternet.nl").replace(
+        b"To: info@kosternet.nl", f"To: {FROM}".encode()), folder="Sent")  # fmt: skip
+    (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
+    return mail_user, smtp, settings, number
+
+
+ANSWERED = (Word("identity"), Word("answer"))
+
+
+async def test_a_whole_erasure_leaves_no_byte_of_the_person(asked, tmp_path):
+    login, smtp, settings, number = asked
+    register = settings_directory(settings)
+    assert found(register)
+    assert found(maildir(login))
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    assert [m["X-Mailbot"] for m in smtp.to(JAN)] == ["identity", "outcome-done"]
+    say(settings, number, Word("close", erase=True))
+    summary = await turn(settings)
+    assert summary.erased == 1
+    assert found(register) == set()
+    assert found(maildir(login)) == set()
+    assert f"Klanten/{JAN}" not in login.folders()
+    assert [b"Hoe laat" in raw for raw in login.folder("INBOX")] == [True]
+    (told,) = [m for m in smtp.to(OWNER) if m["X-Mailbot"] == "notice-erased"]
+    text = told.get_body(("plain",)).get_content()
+    assert "Verwijderde berichten: 7" in text
+    assert "Kwartel" not in told.as_string()
+    (line,) = Register.open(register).closed()
+    assert (line.number, line.kinds, line.outcome) == (number, ("erasure",), "erasure done")
+    assert [step for _, step in line.steps][-2:] == ["closed", "erasure_ordered"]
+    assert list(verify(register)) == []
+
+
+async def test_erased_mail_that_comes_back_is_no_new_request_and_the_owner_is_told(asked):
+    login, smtp, settings, number = asked
+    wish = next(raw for raw in login.folder(f"Klanten/{JAN}") if b"Appelscha" in raw)
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    say(settings, number, Word("close", erase=True))
+    await turn(settings)
+    login.append(wish)
+    login.deliver(wish)  # once more with other headers, as a server that delivers anew
+    summary = await turn(settings)
+    assert (summary.requests, summary.reviews) == (0, 0)
+    assert [m["X-Mailbot"] for m in smtp.to(OWNER)][-1:] == ["notice-returned"]
+    assert len([m for m in smtp.to(OWNER) if m["X-Mailbot"] == "notice-returned"]) == 1
+    assert found(settings_directory(settings)) == set()
+    login.deliver(mail("Mag ik een kopie van mijn gegevens?", sender=FROM, subject="inzage"))
+    assert (await turn(settings)).requests == 1  # a new request of the same person is a request like any other
+    assert list(verify(settings_directory(settings))) == []
+
+
+async def test_what_the_owner_flagged_or_others_share_stays_and_he_is_told(asked):
+    login, smtp, settings, number = asked
+    login.append(mail("Offerte voor u beiden", sender="info@kosternet.nl", subject="offerte").replace(
+        b"To: info@kosternet.nl", f"To: {FROM}, Piet <piet@example.org>".encode()), folder="Sent")  # fmt: skip
+    with login.client() as client:
+        client.select_folder("INBOX")
+        client.add_flags(client.search(["SUBJECT", "factuur"]), [b"\\Flagged"])
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    say(settings, number, Word("close", erase=True))
+    await turn(settings)
+    assert any(b"factuur" in raw for raw in login.folder("INBOX"))
+    assert any(b"offerte" in raw for raw in login.folder("Sent"))
+    text = smtp.to(OWNER)[-1].get_body(("plain",)).get_content()
+    assert "1 bericht bleef staan, omdat er een vlag bij stond" in text
+    assert "ook aan of van anderen" in text
+    assert found(settings_directory(settings)) == set()
+
+
+async def test_without_uidplus_nothing_is_expunged_and_the_owner_is_told_what_to_delete(smtp, tmp_path):
+    login = instance("no_uidplus").user()
+    settings = settings_for(login, smtp.port, tmp_path / "register")
+    await turn(settings)
+    login.deliver(mail(WISH, sender=FROM, subject=SUBJECT))
+    await turn(settings)
+    (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    say(settings, number, Word("close", erase=True))
+    assert (await turn(settings)).erased == 1
+    text = " ".join(smtp.to(OWNER)[-1].get_body(("plain",)).get_content().split())
+    assert "Verwijder zelf 3 berichten van deze persoon uit de klantmap" in text
+    assert found(settings_directory(settings)) == set()
+
+
+async def test_an_erasure_that_is_killed_anywhere_is_finished_by_the_next_look(asked, monkeypatch):
+    login, smtp, settings, number = asked
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    say(settings, number, Word("close", erase=True))
+
+    class Killed(BaseException):
+        pass
+
+    steps = ["_fingerprints", "_purge", "_scrub", "settle_letters", "_finished"]
+    for name in steps:
+        real = getattr(purge, name)
+
+        def after(*args, real=real, **parts):
+            raise Killed
+
+        with monkeypatch.context() as patch:
+            patch.setattr(purge, name, after)
+            with pytest.raises(Killed):
+                await turn(settings)
+    assert (await turn(settings)).erased == 1
+    assert found(settings_directory(settings)) == set()
+    assert found(maildir(login)) == set()
+    assert len([m for m in smtp.to(OWNER) if m["X-Mailbot"] == "notice-erased"]) == 1
+    assert (await turn(settings)).erased == 0
+
+
+async def test_the_owner_erases_by_mail_and_is_asked_twice(asked):
+    login, smtp, settings, number = asked
+
+    async def click(name):
+        link = next(found[name] for found in map(buttons, reversed(smtp.to(OWNER))) if name in found)
+        login.deliver(clicked(link))
+        await turn(settings)
+
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    app = open_app(settings, daemon=False)
+    login.deliver(clicked(href(number, "close", app.world.desk.secret, "x", "info@kosternet.nl")))
+    app.world.register.close()
+    await turn(settings)
+    asked_again = " ".join(smtp.to(OWNER)[-1].get_body(("plain",)).get_content().split())
+    assert "wist mailbot deze persoon" in asked_again
+    assert found(settings_directory(settings))
+    await click("close!")
+    assert found(settings_directory(settings)) == set()
+
+
+async def test_closing_an_erasure_needs_the_second_word_and_nothing_may_be_owed(asked):
+    _, _, settings, number = asked
+    say(settings, number, *ANSWERED)
+    with pytest.raises(Refused, match="cannot be taken back"):
+        say(settings, number, Word("close"))
+    register = Register.open(settings_directory(settings))
+    record, _ = owner.find(register, number)
+    held = tuple(
+        replace(one, state=LetterState.HELD) if one.letter == "outcome_done" else one for one in record.letters
+    )
+    with register.transaction():
+        register.commit(replace(record, letters=held))
+    with pytest.raises(Refused, match="still waits"):
+        owner.say(register, number, Word("close", erase=True), desk_of(settings), NOW)
+
+
+async def test_a_checked_identity_copy_goes_and_the_check_stays(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    mail_user.deliver(mail("Mag ik een kopie van mijn gegevens zien?", sender=FROM, subject="inzage"))
+    await turn(settings)
+    (letter,) = smtp.to(JAN)
+    reply = EmailMessage()
+    reply["From"], reply["To"], reply["Subject"] = FROM, "info@kosternet.nl", "Re: " + letter["Subject"]
+    reply["Message-ID"], reply["In-Reply-To"] = "<kopie@example.nl>", letter["Message-ID"]
+    reply.set_content("Hierbij mijn paspoort.")
+    reply.add_attachment(b"%PDF-1.4 paspoort", maintype="application", subtype="pdf", filename="paspoort.pdf")
+    mail_user.deliver(reply.as_bytes())
+    await turn(settings)
+    assert any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
+    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    say(settings, case["number"], Word("identity", reason="gezien door Geert, op kantoor"))
+    await turn(settings)
+    assert not any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
+    assert len(mail_user.folder(f"Klanten/{JAN}")) == 2
+    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    events = [(event["event"], event["reason"]) for event in case["events"]][-2:]
+    assert events[0] == ("identity_confirmed", "gezien door Geert, op kantoor")
+    assert events[1][0] == "identity_deleted"
+
+
+async def test_a_restored_backup_from_before_an_erasure_is_noticed(asked, tmp_path):
+    _, _, settings, number = asked
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    register = Register.open(settings_directory(settings))
+    backup(register, tmp_path / "backup.tar.gz")
+    register.close()
+    say(settings, number, Word("close", erase=True))
+    await turn(settings)
+    old = settings_directory(settings).rename(tmp_path / "moved-away")
+    restore(tmp_path / "backup.tar.gz", settings_directory(settings), NOW, old / "closed")
+    problems = "\n".join(verify(settings_directory(settings)))
+    assert f"{number} was erased on" in problems
+    assert f"mailbot close {number} --erase" in problems
+    assert "still holds the address" in problems
+    say(settings, number, Word("close", erase=True))
+    register = Register.open(settings_directory(settings))
+    owner.release(register, None)
+    register.close()
+    await turn(settings)
+    assert list(verify(settings_directory(settings))) == []
+    assert found(settings_directory(settings)) == set()
+
+
+async def test_clients_whose_five_years_are_over_are_shown_once_a_month(mail_user, smtp, tmp_path):
+    clock = Clock()
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    settings = replace(settings, owner=replace(settings.owner, digest="00:00"))
+    await turn(settings, clock)
+    register = Register.open(tmp_path)
+    old = SeenMessage("ab", 1, 1, None, clock() - timedelta(days=6 * 366), "ordinary", filing=Filing.FILED)
+    with register.transaction():
+        register.commit(replace(register.new_client("oud@example.nl"), messages=(old,)))
+        fresh = replace(
+            register.new_client("nieuw@example.nl"), messages=(replace(old, digest="cd", received=clock()),)
+        )
+        register.commit(fresh)
+    register.close()
+    clock.forward(days=32)
+    for _ in range(3):
+        await turn(settings, clock)
+    told = [m.get_body(("plain",)).get_content() for m in smtp.to(OWNER) if m["X-Mailbot"] == "notice-retention"]
+    assert len(told) == 1
+    assert "oud@example.nl" in told[0]
+    assert "nieuw@example.nl" not in told[0]
+
+
+# Whose a message is
+
+
+TRACES = ending.Traces(
+    "an@example.nl", frozenset({"an@example.nl"}), frozenset(), frozenset({"<1@x>"}), ("KN-2026-0001",)
+)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ({"sender": "an@example.nl", "to": ["info@k.nl"]}, "theirs"),
+        ({"sender": "info@k.nl", "to": ["an@example.nl"]}, "theirs"),
+        ({"sender": "info@k.nl", "to": ["an@example.nl", "piet@example.nl"]}, "shared"),
+        ({"sender": "jan@example.nl", "to": ["info@k.nl"]}, "other"),
+        ({"sender": "x@example.nl", "to": ["info@k.nl"], "references": ("<1@x>",)}, "theirs"),
+        ({"sender": "geert@k.nl", "to": ["info@k.nl"], "subject": "Re: [KN-2026-0001] gedaan"}, "theirs"),
+    ],
+)
+def test_whose_a_message_is(parts, expected):
+    to = tuple(Address(one) for one in parts.pop("to"))
+    message = Message("d", sender=Address(parts.pop("sender")), recipients=to, **parts)
+    assert ending.whose(message, NOW, TRACES, NOW, {"info@k.nl"}).value == expected
+
+
+def test_mail_that_came_after_the_order_is_new():
+    message = Message("d", sender=Address("an@example.nl"))
+    assert ending.whose(message, NOW + timedelta(seconds=1), TRACES, NOW, ()).value == "other"
+
+
+def test_a_longer_address_is_somebody_else():
+    assert TRACES.within("aan: an@example.nl.")
+    assert not TRACES.within("jan@example.nl an@example.nlx")
+    assert TRACES.within(r'"x\nan@example.nl"')
+
+
+def test_what_others_records_say_is_taken_out_of_their_letters():
+    facts = {"cases": [{"address": "an@example.nl", "number": "KN-2026-0001"}]}
+    digest = QueuedLetter("<d@k.nl>", "digest", "owner", OWNER, "nl", None, facts, NOW)
+    clean = ending.scrubbed(ClientRecord("id", OWNER, letters=(digest,)), TRACES, subjects=False)
+    assert clean.letters[0].facts["cases"] == [{"address": "(gewist)", "number": "KN-2026-0001"}]
