@@ -171,7 +171,7 @@ def _verdict(
         kinds = []
     sender = message.sender
     if message.form is not None:
-        sender = Address(message.form.address, message.form.name) if message.form.address else _visitor(message)
+        sender = Address(message.form.address, message.form.name) if message.form.address else None
     return Verdict(
         decision=decision,
         reason=why,
@@ -191,11 +191,6 @@ def _verdict(
 
 
 SHORT = 200  # characters: below this the subject helps to tell the language
-
-
-def _visitor(message: Message) -> Address | None:
-    """The visitor of a form that named no address in its body: Reply-To, when that is one other address."""
-    return message.reply_to[0] if len(message.reply_to) == 1 and message.reply_to[0] != message.sender else None
 
 
 def _decision(

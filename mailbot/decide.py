@@ -200,7 +200,7 @@ def _joined(arrival: Arrival, client: ClientRecord, case: Case) -> Plan:
     if verdict.automatic:
         actions: tuple[Action, ...] = (Remember("automatic", case.number), FileUnder(client.address))
         return Plan(f"automatic answer ({verdict.automatic}) within {case.number}", actions, client.address)
-    elsewhere = verdict.sender is None or verdict.sender.address != client.address
+    elsewhere = verdict.from_form or verdict.sender is None or verdict.sender.address != client.address
     fresh = tuple(kind for kind in verdict.kinds if kind not in case.kinds)
     facts = {"kinds": fresh, "elsewhere": elsewhere, "attachments": len(arrival.message.attachments)}
     role, notice, event = "reply", "notice_reply", "joined"

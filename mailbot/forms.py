@@ -7,13 +7,16 @@ behind (data minimisation). What the plug-ins write is data in rules/forms.toml.
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
 from mailbot.errors import OwnerMustFix
 
 ADDRESS = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+FOOTER = 1_000  # characters at the end in which a receipt says what it is; further up a visitor may have pasted it
+BELOW = 6  # lines below a border among which the first written one tells whose they are
 LABEL = re.compile(r"^\s{0,4}\*{0,2}([^:\n]{1,60}?)\*{0,2}\s?:\*{0,2}(?:\s+(.{0,2000}))?$")
 
 
@@ -29,6 +32,7 @@ class FormRules:
     dropped_labels: frozenset[str]
     technical_labels: frozenset[str]
     ends: tuple[re.Pattern[str], ...]
+    borders: tuple[re.Pattern[str], ...]
     addressed: re.Pattern[str]  # finds a line that may begin with an address label, in nearly no time
 
     @classmethod
@@ -36,8 +40,8 @@ class FormRules:
         """Return the rules in this TOML text. OwnerMustFix says what is wrong."""
         try:
             return cls._of(tomllib.loads(text))
-        except (tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
-            raise OwnerMustFix(f"{name}: {error!r}: compare it with the shipped file") from error
+        except (ValueError, KeyError, TypeError, re.error) as error:
+            raise OwnerMustFix(f"{name}: {type(error).__name__}: {error}: compare it with the shipped file") from error
 
     @classmethod
     def _of(cls, table: Mapping[str, Any]) -> "FormRules":
@@ -51,6 +55,7 @@ class FormRules:
             dropped_labels=frozenset(_strings(labels["dropped"])),
             technical_labels=frozenset(_strings(labels["technical"])),
             ends=tuple(_regex([sign]) for sign in _strings(table["ends"])),
+            borders=tuple(_regex([sign]) for sign in _strings(table["borders"])),
             addressed=_beginning(_strings(labels["address"])),
         )
 
@@ -109,10 +114,13 @@ class Found:
     receipt: bool = False
 
 
-def find(subject: str, text: str, headers: Mapping[str, tuple[str, ...]], rules: FormRules) -> Found | None:
-    """Return the form in this mail, or None when it is no form's mail."""
+def find(subject: str, text: str, headers: AbstractSet[str], rules: FormRules) -> Found | None:
+    """Return the form in this mail, or None when it is no form's mail. `headers` are the names, in lower case.
+
+    For mail that answers nothing and was not passed on: those may hold a form's mail that a person speaks about.
+    """
     whole = f"\n{subject}\n{text[:20_000]}".lower()
-    if rules.receipts.within(whole):
+    if rules.receipts.within("\n" + text.rstrip()[-FOOTER:].rpartition("\n\n")[2].lower()):
         return Found("receipt", None, "", text, receipt=True)
     plugin = next((name for name, signs in rules.plugins if signs.within(whole)), None)
     if plugin is None and "x-wpcf7-content-type" in headers:
@@ -141,11 +149,11 @@ class Field:
 def _fields(text: str, rules: FormRules) -> list[Field]:
     known = rules.address_labels | rules.name_labels | rules.text_labels | rules.dropped_labels | rules.technical_labels
     fields = [Field("", [])]
-    for line in text.split("\n"):
-        if any(regex.search(line[:300]) for regex in rules.ends):
+    lines = text.split("\n")
+    for place, line in enumerate(lines):
+        if _ends(lines, place, rules):
             break
-        match = LABEL.match(line[:2100])
-        label = _folded(match[1]) if match else _folded(line) if len(line) < 60 else ""  # noqa: PLR2004 - as in LABEL
+        label, match = _label(line)
         if label in known:
             fields.append(Field(label, [match[2] or ""] if match else []))
         elif fields[-1].label in known - rules.text_labels and fields[-1].value and line.strip():
@@ -153,6 +161,26 @@ def _fields(text: str, rules: FormRules) -> list[Field]:
         else:
             fields[-1].lines.append(line)
     return fields
+
+
+def _label(line: str) -> tuple[str, re.Match[str] | None]:
+    match = LABEL.match(line[:2100])
+    label = _folded(match[1]) if match else _folded(line) if len(line) < 60 else ""  # noqa: PLR2004 - as in LABEL
+    return label, match
+
+
+def _ends(lines: Sequence[str], place: int, rules: FormRules) -> bool:
+    """Tell whether the visitor's words end here; a border that is followed by more of theirs is theirs too."""
+    if _any(rules.ends, lines[place]):
+        return True
+    if not _any(rules.borders, lines[place]):
+        return False
+    below = next((line for line in lines[place + 1 : place + 1 + BELOW] if line.strip()), "")
+    return _any(rules.ends, below) or _label(below)[0] in rules.technical_labels
+
+
+def _any(regexes: Iterable[re.Pattern[str]], line: str) -> bool:
+    return any(regex.search(line[:300]) for regex in regexes)
 
 
 def _folded(label: str) -> str:

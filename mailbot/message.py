@@ -143,8 +143,10 @@ def _read(raw: bytes, digest: str, reading: Reading) -> Message:
     subject = _shown(_first(tree, "subject"), SUBJECT_LENGTH)
     parts = _parts(tree, defects)
     text = _text_of(parts, defects)
-    form = _form(subject, text, headers, reading)
     replies = _ids(tree, "in-reply-to")
+    form = None
+    if not replies and not quotes.speaks_of_another(subject, reading.quotes):
+        form = _form(subject, text, tree, reading)
     passed_on = "" if tree.get_content_type() == "multipart/report" else _passed_on(parts, reading, defects)
     written = form.text if form else _written(text, subject, reading, refers=bool(replies))
     written, text = _joined((written, passed_on), "\n\n"), _joined((text, passed_on), "\n\n")
@@ -431,11 +433,15 @@ def _charset(part: Tree) -> str | None:
     return match[1].lower() if match else None
 
 
-def _form(subject: str, text: str, headers: Mapping[str, tuple[str, ...]], reading: Reading) -> Form | None:
-    found = forms.find(subject, text, headers, reading.forms)
+def _form(subject: str, text: str, tree: Tree, reading: Reading) -> Form | None:
+    """The form's visitor is in Reply-To, where the plug-in puts the address field, else in the labelled line."""
+    found = forms.find(subject, text, {name.lower() for name in tree.keys()}, reading.forms)  # noqa: SIM118 - a mail
     if found is None:
         return None
-    address = canonical_address(found.address) if found.address else None
+    typed = canonical_address(found.address) if found.address else None
+    site = {one.address for one in _addresses(tree, "from")}
+    others = {one.address for one in _addresses(tree, "reply-to")} - site
+    address = next(iter(others)) if len(others) == 1 and not found.receipt else typed
     return Form(found.plugin, address, _clean(found.name, 100), found.text)
 
 

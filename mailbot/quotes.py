@@ -100,6 +100,11 @@ def answers(subject: str, patterns: Patterns, *, refers: bool) -> bool:
     return refers or _matches(patterns.reply_subject, subject)
 
 
+def speaks_of_another(subject: str, patterns: Patterns) -> bool:
+    """Tell whether the subject says that another mail is answered or passed on."""
+    return _matches(patterns.forward_subject, subject) or _matches(patterns.reply_subject, subject)
+
+
 def strip(text: str, patterns: Patterns, *, is_reply: bool = False) -> Stripped:
     """Return what was written now and what was quoted. `is_reply`: see `answers`.
 
