@@ -17,7 +17,7 @@ from pathlib import Path
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from mailbot import systemd
-from mailbot.arrivals import TakenIn, file_answered, take_in
+from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in
 from mailbot.config import Settings
 from mailbot.errors import LoginRefused, TryLater
 from mailbot.house import House, furnish
@@ -136,6 +136,7 @@ class App:
 
         summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
         await file_answered(self.world, house.reader)
+        ask_about_stops(self.world)
         summary.warnings += tick(self.world, house.ladder, settings, house.ending.client_years)
         await settled()
         judging = Judging(house.reader.read, house.ending, settings.organisation.addresses)
@@ -204,8 +205,8 @@ class App:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def stop(self) -> None:
-        """Finish the step in hand, then end."""
-        self._stopping = True
+        """Finish the letter or the batch in hand, then end."""
+        self._stopping = self.world.stopping = True
         self._wake.set()
         self.world.imap.mailbox.wake()
 

@@ -13,16 +13,16 @@ from datetime import datetime, timedelta
 
 from mailbot.case import Case
 from mailbot.classify import Decision, Verdict
-from mailbot.clicks import follow_link
-from mailbot.client import ClientRecord, LetterState
+from mailbot.clicks import Answer, follow_link
+from mailbot.client import ClientRecord
 from mailbot.decide import Delivery, Known, Policy, Sent, decide
 from mailbot.errors import MailbotError, TryLater
 from mailbot.links import SEND, Said, said
 from mailbot.mailbox import Fetched, InboxStatus
 from mailbot.message import Message
 from mailbot.perform import World
-from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, Remember, StopLetters
-from mailbot.record import written
+from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, ReleaseLetters, Remember, StopLetters
+from mailbot.record import met_again, written
 from mailbot.register import Register, Stop, Watch
 
 LOG = logging.getLogger(__name__)
@@ -86,6 +86,8 @@ async def take_in(
             for fetched in batch:
                 _take(world, reader, doubts, (status.uidvalidity, fetched), done)
             await settle()
+            if world.stopping:
+                return done  # the water mark stays: what was committed is known by its place
         for uid in done.aside:
             await world.imap.call(mailbox.flag, uid, ASIDE)
         _mark(world, chunk[-1] + 1, status.messages)
@@ -160,16 +162,22 @@ def _mark(world: World, next_uid: int, messages: int) -> None:
 
 
 def stop_letters(world: World, why: str, now: datetime) -> None:
-    """Hold every letter to a person until the owner says so, and ask him (once per reason)."""
+    """Hold every letter to a person until the owner says so (once per reason); he is asked in the next turn."""
     with world.register.transaction():
         office = world.register.office
         if any(stop.why == why for stop in office.stops):
             return
         world.register.commit_office(replace(office, stops=(*office.stops, Stop(why, now))))
-        facts = {"reason": why, "number": "", "address": ""}
-        notice = NotifyOwner("notice_stop", f"stop {why} {now.isoformat()}", facts)
-        commit_plan(world, Plan(f"letters are held: {why}", (notice,), world.desk.owner), None, now)
     world.told("stop", why)
+
+
+def ask_about_stops(world: World) -> None:
+    """Queue the notice of every stop; one that was queued before is not queued again."""
+    with world.register.transaction():
+        for stop in world.register.office.stops:
+            facts = {"reason": stop.why, "number": "", "address": ""}
+            notice = NotifyOwner("notice_stop", f"stop {stop.why} {stop.since.isoformat()}", facts)
+            commit_plan(world, Plan(f"letters are held: {stop.why}", (notice,), world.desk.owner), None, world.now())
 
 
 def _take(world: World, reader: Reader, doubts: Doubts, arrived: tuple[int, Fetched], done: TakenIn) -> None:
@@ -203,20 +211,30 @@ def where(error: BaseException) -> str:
 
 
 def plan_for(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -> Plan:
-    """Read, classify, decide and commit one message in one transaction; return the plan that was committed."""
+    """Read, classify, decide and commit one message in one transaction; return the plan that was committed.
+
+    A message that was committed before a crash is known by its place and left as it was decided.
+    """
     now = world.now()
     message = reader.read(fetched.raw)
     verdict = reader.classify(message)
     with world.register.transaction():
         delivery = delivery_of(world, uidvalidity, fetched, now)
-        known = known_about(world, reader, message, verdict, now)
-        plan = _returned(world, message, now) or _owners_word(world, reader, message, known, now)
-        if plan is None:
-            plan = decide(message, verdict, delivery, known, reader.policy)
+        word = _word_in(world, reader, message)
+        if _met_again(world.register, message, delivery):
+            plan = Plan("this very message was handled before")
+        else:
+            known = known_about(world, reader, message, verdict, now)
+            followed = _followed(world, message, word, now) if word and not known.copies else None
+            plan = (
+                _returned(world, message, now) or followed or decide(message, verdict, delivery, known, reader.policy)
+            )
+        for action in plan.actions:
+            if isinstance(action, StopLetters):
+                stop_letters(world, action.why, now)
         commit_plan(world, plan, (message, delivery), now)
-    for action in plan.actions:
-        if isinstance(action, StopLetters):
-            stop_letters(world, action.why, now)
+        if word and not word.wrong:
+            _spend(world.register, word.token)  # after the commit: a crash in between does not lose his word
     return plan
 
 
@@ -229,46 +247,48 @@ def _returned(world: World, message: Message, now: datetime) -> Plan | None:
     return Plan(f"it was erased with {number}: no new request, the owner is told", (notice,), world.desk.owner)
 
 
-def _owners_word(world: World, reader: Reader, message: Message, known: Known, now: datetime) -> Plan | None:
-    """Follow a link the owner clicked; None when the message is no such mail. Inside a transaction."""
-    register, desk = world.register, world.desk
-    policy, used = reader.policy, register.office.tokens
-    word = said(message, desk.owner, desk.secret, policy.authserv_id, used) if desk.secret else None
-    if word is None or known.copies:
-        return None
-    if word.wrong:
-        return _told_back(world, message, word, f"Ik heb niets gedaan: {word.wrong}.")
-    found = register.case(word.number)
-    if found is None:
-        return _told_back(world, message, word, f"Ik heb niets gedaan: {word.number} bestaat niet.")
+def _met_again(register: Register, message: Message, delivery: Delivery) -> bool:
+    """Tell whether this very message was handled before, and keep its place up to date."""
+    for record in register.holders(message.digest):
+        after = met_again(record, message.digest, delivery)
+        if after is not None:
+            if after != record:
+                register.commit(after)
+            return True
+    return False
+
+
+def _word_in(world: World, reader: Reader, message: Message) -> Said | None:
+    """Return the owner's word when the message is a link he clicked, or says it is; None for any other mail."""
+    desk, used = world.desk, world.register.office.tokens
+    return said(message, desk.owner, desk.secret, reader.policy.authserv_id, used) if desk.secret else None
+
+
+def _followed(world: World, message: Message, word: Said, now: datetime) -> Plan:
+    """Return the plan that does what the owner said and tells him so: one record, so that one commit has it all."""
+    desk = world.desk
+    found = world.register.case(word.number)
+    if word.wrong or found is None:
+        why = word.wrong or f"{word.number} bestaat niet"
+        return _told_back(desk.owner, message, word, Answer(f"Ik heb niets gedaan: {why}."))
     answer, plan = follow_link(word, found[0], found[1], desk, now, message.digest)
-    if plan is not None:
-        commit_plan(world, plan, None, now)
-    if word.action == SEND:
-        _let_go(register, word.number)
-    register.commit_office(replace(register.office, tokens=(*register.office.tokens, word.token)))
-    return _told_back(world, message, word, answer.text, answer.actions)
+    told = _told_back(found[0].address, message, word, answer)
+    free = (ReleaseLetters(word.number),) if word.action == SEND else ()
+    return replace(told, actions=(*(plan.actions if plan else ()), *free, *told.actions))
 
 
-def _let_go(register: Register, number: str) -> None:
-    """Let the letters of a case that waited for the owner's word go."""
-    found = register.case(number)
-    if found is None:
-        return
-    letters = tuple(
-        replace(one, state=LetterState.QUEUED, reason="")
-        if one.case == number and one.state is LetterState.HELD
-        else one
-        for one in found[0].letters
-    )
-    register.commit(replace(found[0], letters=letters))
-
-
-def _told_back(world: World, message: Message, word: Said, text: str, actions: Sequence[dict[str, str]] = ()) -> Plan:
-    """The plan that tells the owner what his mail did, and remembers it, in his own record."""
-    facts = {"number": word.number, "reason": text, "actions": list(actions)}
+def _told_back(client: str, message: Message, word: Said, answer: Answer) -> Plan:
+    """The plan that tells the owner what his mail did, and remembers it."""
+    facts = {"number": word.number, "reason": answer.text, "actions": list(answer.actions)}
     notice = NotifyOwner("notice_word", f"word {message.digest}", facts, None)
-    return Plan(f"a word of the owner: {word.action}", (Remember("owner"), notice), world.desk.owner)
+    return Plan(f"a word of the owner: {word.action}", (Remember("owner"), notice), client)
+
+
+def _spend(register: Register, token: str) -> None:
+    """A link works once."""
+    office = register.office
+    if token not in office.tokens:
+        register.commit_office(replace(office, tokens=(*office.tokens, token)))
 
 
 def delivery_of(world: World, uidvalidity: int, fetched: Fetched, now: datetime) -> Delivery:

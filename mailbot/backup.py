@@ -19,11 +19,11 @@ from mailbot.case import verify_chain
 from mailbot.client import ClientRecord
 from mailbot.ending import Closed
 from mailbot.errors import OwnerMustFix, Refused
-from mailbot.register import Register, Stop
+from mailbot.register import PROBE, Register, Stop
 from mailbot.storage import BESIDE, PREVIOUS, replace_file
 
 ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:\\@]+@[^\s\"'<>()\[\],;:\\@]+\w")
-LEFT_OUT = {"lock", "daemon.lock", "changes"}
+LEFT_OUT = {"lock", "daemon.lock", "changes", PROBE}
 KNOWN = {"key", "office.json", "clients", "closed", *LEFT_OUT}
 
 

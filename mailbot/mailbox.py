@@ -33,6 +33,7 @@ BATCH = 50  # messages a FETCH: beyond this nothing gets faster and memory grows
 BATCH_BYTES = 4 * 1024 * 1024
 HEADERS = 500  # headers a FETCH: some 200 kB
 WHOSE = "BODY.PEEK[HEADER.FIELDS (FROM SENDER REPLY-TO TO CC BCC SUBJECT MESSAGE-ID IN-REPLY-TO REFERENCES)]"
+SAME = 20  # messages of a folder that are compared with one that may have been put there before a crash
 SEARCH_RANGE = 100_000  # UIDs a SEARCH: IMAPClient refuses an answer of more than a million bytes (I29)
 OUR_MESSAGE_ID = re.compile(r"<[0-9a-f]{32}@[a-z0-9.-]{1,253}>")
 COPYUID = re.compile(rb"(\d+) ([\d:,]+) ([\d:,]+)")
@@ -373,7 +374,8 @@ class Mailbox:
     def move(self, moves: Mapping[str, Sequence[Move]]) -> list[Moved]:
         """Move messages from the inbox to folders, a batch a folder, and return what became of each.
 
-        A move is repeatable: what is no longer there is `gone`, what failed stays where it was.
+        A move is repeatable: what an earlier one brought over is `filed`, what is in neither place is `gone`, and
+        what failed stays where it was.
         """
         out: list[Moved] = []
         for folder, wanted in moves.items():
@@ -397,14 +399,24 @@ class Mailbox:
                 done = self._transfer(client, folder, present)
             else:
                 done = set()
+            absent = [one for one in wanted if one.uid not in there]
+            earlier = self._newest(folder, len(absent)) if absent and folder in self._folders else set()
+        filed = [one for one in wanted if one.uid in done or (one in absent and one.digest in earlier)]
+        failed = [one for one in present if one not in filed]
         return [
-            Moved(one.uid, one.digest, "gone")
-            if one.uid not in there
-            else Moved(one.uid, one.digest, "filed")
-            if one.uid in done
-            else Moved(one.uid, one.digest, "failed", "the server did not show it in the folder")
-            for one in wanted
+            *(Moved(one.uid, one.digest, "filed") for one in filed),
+            *(Moved(one.uid, one.digest, "gone") for one in absent if one not in filed),
+            *(Moved(one.uid, one.digest, "failed", "the server did not show it in the folder") for one in failed),
         ]
+
+    def _newest(self, folder: str, count: int) -> set[str]:
+        """Digests of the newest messages of a folder: the answer to a MOVE may be lost and the MOVE be done (I23)."""
+        with self._translated() as client:
+            self._select(folder, readonly=True)
+            return self._digests(folder, client.search()[-(SAME + count) :])
+
+    def _digests(self, folder: str, uids: Sequence[int]) -> set[str]:
+        return {hashlib.sha256(one.raw).hexdigest() for batch in self.fetch(uids, folder) for one in batch}
 
     def _transfer(self, client: IMAPClient, folder: str, present: Sequence[Move]) -> set[int]:
         """Bring the messages over and return the UIDs that were seen in the target."""
@@ -445,8 +457,7 @@ class Mailbox:
         found: set[str] = set()
         for size in {int(data[b"RFC822.SIZE"]) for data in sizes.values()}:
             same = client.search(["LARGER", str(size - 1), "SMALLER", str(size + 1)])
-            for batch in self.fetch(same[-20:], folder):
-                found |= {hashlib.sha256(one.raw).hexdigest() for one in batch}
+            found |= self._digests(folder, same[-SAME:])
         return found
 
     def append(self, folder: str, raw: bytes, message_id: str, when: datetime, *, look: bool = True) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 from mailbot.case import Case
 from mailbot.casework import No, Word, follow
-from mailbot.client import ClientRecord, LetterState
+from mailbot.client import ClientRecord
 from mailbot.config import Settings
 from mailbot.decide import NOBODY
 from mailbot.errors import Refused
 from mailbot.plan import OpenCase, Plan
-from mailbot.record import Desk, written
+from mailbot.record import Desk, released, written
 from mailbot.register import Register
 from mailbot.views import case_json
 
@@ -62,18 +62,11 @@ def release(register: Register, number: str | None) -> int:
             register.commit_office(replace(register.office, stops=()))
         records = [find(register, number)[0]] if number else list(register.clients())
         for record in records:
-            freed = tuple(_freed(one, number) for one in record.letters)
-            count += sum(a.state is not b.state for a, b in zip(record.letters, freed, strict=True))
-            if freed != record.letters:
-                register.commit(replace(record, letters=freed))
+            after = released(record, number and number.upper())
+            count += sum(a.state is not b.state for a, b in zip(record.letters, after.letters, strict=True))
+            if after != record:
+                register.commit(after)
     return count
-
-
-def _freed(letter: Any, number: str | None) -> Any:  # noqa: ANN401 - a QueuedLetter in, one out
-    wanted = number is None or letter.case == number.upper()
-    return (
-        replace(letter, state=LetterState.QUEUED, reason="") if letter.state is LetterState.HELD and wanted else letter
-    )
 
 
 def intake(  # noqa: PLR0913 - what a person tells about a request

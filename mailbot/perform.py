@@ -88,6 +88,8 @@ class World:
     retry: Retry = field(default_factory=Retry)
     envelope_from: str = ""
     told: Callable[[str, str], None] = lambda _kind, _what: None  # the demo looks over the daemon's shoulder
+    accepted: dict[str, str] = field(default_factory=dict)  # letters a server took that the disk would not record
+    stopping: bool = False  # finish the letter or the batch in hand and begin no other
 
 
 async def settle(world: World) -> Settled:
@@ -112,13 +114,15 @@ async def settle_letters(world: World) -> Settled:
 async def _send_letters(world: World, done: Settled) -> None:
     """Offer every letter whose time has come, oldest first; the first server trouble ends the round for all."""
     for place, letter in _due(world):
+        if world.stopping:
+            break
         too_late = _too_late(world, letter)
         if too_late:
             _failed(world, place, letter, too_late)
             done.failed += 1
             continue
         try:
-            accepted = await world.outbox.send(world.composed(letter), to=letter.to, envelope_from=world.envelope_from)
+            reply = await _handed_over(world, letter)
         except Refused as error:
             _failed(world, place, letter, str(error))
             done.failed += 1
@@ -133,8 +137,9 @@ async def _send_letters(world: World, done: Settled) -> None:
             update(
                 world,
                 place,
-                partial(records.sent, letter=letter, now=world.now(), reply=accepted.reply, suspend=world.desk.suspend),
+                partial(records.sent, letter=letter, now=world.now(), reply=reply, suspend=world.desk.suspend),
             )
+            del world.accepted[letter.message_id]
             world.told("letter", letter.letter)
             done.sent += 1
 
@@ -146,6 +151,14 @@ def _too_late(world: World, letter: QueuedLetter) -> str:
     if limit is None or world.now().date() <= limit:
         return ""
     return f"the first month ended on {limit}: an extension had to be told before that"
+
+
+async def _handed_over(world: World, letter: QueuedLetter) -> str:
+    """Return the server's word for the letter; one that was taken before is not offered again (T7)."""
+    if letter.message_id not in world.accepted:
+        accepted = await world.outbox.send(world.composed(letter), to=letter.to, envelope_from=world.envelope_from)
+        world.accepted[letter.message_id] = accepted.reply
+    return world.accepted[letter.message_id]
 
 
 def _due(world: World) -> list[tuple[str, QueuedLetter]]:

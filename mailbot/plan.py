@@ -60,6 +60,13 @@ class SendLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseLetters:
+    """Let the letters of a case that wait for the owner's word go: he gave it."""
+
+    number: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotifyOwner:
     """Queue a notice to the owner, at once. `key` makes it go out once: the same key is never queued again."""
 
@@ -90,7 +97,9 @@ class StopLetters:
     why: str
 
 
-Action = OpenCase | RecordEvent | Remember | SendLetter | NotifyOwner | FileUnder | SetAside | StopLetters
+Action = (
+    OpenCase | RecordEvent | Remember | SendLetter | ReleaseLetters | NotifyOwner | FileUnder | SetAside | StopLetters
+)
 
 
 @dataclass(frozen=True, slots=True)

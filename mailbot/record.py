@@ -15,7 +15,7 @@ from mailbot.deadlines import working_days_between
 from mailbot.decide import Delivery
 from mailbot.links import Link, offered
 from mailbot.message import Message
-from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, Remember, SendLetter
+from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, ReleaseLetters, Remember, SendLetter
 
 # What a letter means in the life of its case, once the server has taken it. Data of the same kind as case.py's table.
 EVENTS_OF_LETTERS = {
@@ -60,6 +60,8 @@ def written(
                 after = replace(after, messages=(*after.messages, _identity(action, *arrived)))
             case SendLetter():
                 after = queued(after, letter_of(action, desk, now, after, arrived))
+            case ReleaseLetters():
+                after = released(after, action.number)
             case NotifyOwner():
                 after = queued(after, notice_of(_with_links(action, after, desk), desk, now))
             case FileUnder() if arrived is not None:
@@ -128,6 +130,34 @@ def _filing(before: ClientRecord, delivery: Delivery) -> ClientRecord:
         for seen in before.messages
     )
     return replace(before, messages=messages)
+
+
+def met_again(before: ClientRecord, digest: str, delivery: Delivery) -> ClientRecord | None:
+    """Return the record when this very message, and not another copy of it, was handled before; else None.
+
+    In a mailbox that was made anew the message has another place: that is written in the old one's stead (I10).
+    """
+    here = (delivery.uidvalidity, delivery.uid)
+    known = [seen for seen in before.messages if seen.digest == digest]
+    if any((seen.uidvalidity, seen.uid) == here for seen in known):
+        return before
+    moved = next((seen for seen in known if seen.uidvalidity != delivery.uidvalidity), None)
+    if moved is None:
+        return None
+    filing = Filing.NONE if moved.filing in {Filing.NONE, Filing.GONE} else Filing.INTENDED
+    anew = replace(moved, uidvalidity=delivery.uidvalidity, uid=delivery.uid, filing=filing)
+    return replace(before, messages=tuple(anew if seen is moved else seen for seen in before.messages))
+
+
+def released(before: ClientRecord, number: str | None) -> ClientRecord:
+    """Return the record with the letters of a case, or without a number all letters, no longer held."""
+    letters = tuple(
+        replace(one, state=LetterState.QUEUED, reason="")
+        if one.state is LetterState.HELD and number in {None, one.case}
+        else one
+        for one in before.letters
+    )
+    return replace(before, letters=letters)
 
 
 def queued(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:

@@ -19,7 +19,7 @@ import unicodedata
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -32,8 +32,9 @@ from mailbot.case import Case
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.ending import Closed, Traces, copies_to_delete, owes_erasure
 from mailbot.errors import OwnerMustFix, Refused, TryLater
-from mailbot.storage import BESIDE, PREVIOUS, DurableStorage, load, parse, replace_file, sync_folder
+from mailbot.storage import BESIDE, PREVIOUS, DurableStorage, load, not_written, parse, replace_file, sync_folder
 
+PROBE = "probe"  # an empty file, written before each turn: a letter must not go out that cannot be recorded
 KEPT_IN_MEMORY = 256  # whole records; the rest is an index and read again when needed
 ROOM = 64 * 1024 * 1024  # bytes that must be free before work is accepted: a full disk must not surprise a commit
 
@@ -217,8 +218,12 @@ class Register:
 
     def find_digest(self, digest: str) -> list[SeenMessage]:
         """Return every time these bytes were handled."""
+        return [seen for record in self.holders(digest) for seen in record.messages if seen.digest == digest]
+
+    def holders(self, digest: str) -> list[ClientRecord]:
+        """Return the records in which a message with these bytes was handled."""
         records = [self.client_by_id(place) for place in self._digests.get(digest, ())]
-        return [seen for record in records if record for seen in record.messages if seen.digest == digest]
+        return [record for record in records if record]
 
     def find_message_id(self, message_id: str) -> tuple[ClientRecord, Case] | None:
         """Return the case a handled message with this Message-ID belongs to, or None."""
@@ -357,12 +362,13 @@ class Register:
         self._forget(record.id)
 
     def room(self) -> None:
-        """Raise TryLater when the disk is nearly full: work is refused before it is accepted, not halfway (T2)."""
+        """Raise TryLater when the disk is nearly full or takes nothing: before work is accepted, not later (T2, T7)."""
         free = os.statvfs(self.directory)
         if free.f_bavail * free.f_frsize < ROOM:
             raise TryLater(
                 f"{self.directory}: less than {ROOM >> 20} MB free: make room; no mail is handled until then"
             )
+        replace_file(self.directory / PROBE, b"")
 
     # Inside
 
@@ -426,7 +432,8 @@ class Register:
                 continue
             for item in os.scandir(shard):
                 if item.name.endswith(BESIDE):
-                    Path(item.path).unlink(missing_ok=True)
+                    with suppress(OSError):
+                        Path(item.path).unlink(missing_ok=True)
                 elif item.name.endswith(".json"):
                     yield Path(item.path)
 
@@ -502,7 +509,7 @@ class Register:
             finally:
                 os.close(changes)
         except OSError as error:
-            raise TryLater(f"{self.directory}: could not be written ({error.strerror}): nothing was changed") from error
+            raise not_written(self.directory, error) from error
         self._seen_changes = self._changes_size()
 
     def _changes_size(self) -> int:
@@ -563,7 +570,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
         sync_folder(folder.parent)
     except OSError as error:
-        raise TryLater(f"{folder}: could not be made ({error.strerror}): nothing was changed") from error
+        raise not_written(folder, error) from error
 
 
 CLIENT_FIELDS = tuple(item.name for item in fields(ClientRecord) if item.name not in TABLES)

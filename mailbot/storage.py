@@ -10,6 +10,7 @@ empty file opens as an empty database (failure-cases 1.3, T1-T4).
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -133,10 +134,14 @@ def replace_file(path: Path, contents: bytes, *, keep: bool = False) -> None:
         beside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise TryLater(
-            f"{path}: could not be written ({error.strerror}): nothing was changed; make room or mend the disk"
-        ) from error
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise not_written(path, error) from error
+
+
+def not_written(path: Path, error: OSError) -> TryLater:
+    """Return what a person reads when the disk refuses."""
+    return TryLater(f"{path}: could not be written ({error.strerror}): nothing was changed; make room or mend the disk")
 
 
 def _write_all(descriptor: int, contents: bytes) -> None:
