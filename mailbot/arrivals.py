@@ -5,11 +5,14 @@ that is settled afterwards (perform.py). A message that breaks something is trie
 flag while the rest goes on (R5).
 """
 
+import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from mailbot.case import Case
 from mailbot.classify import Decision, Verdict
@@ -24,10 +27,13 @@ from mailbot.perform import World
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, ReleaseLetters, Remember, StopLetters
 from mailbot.record import met_again, written
 from mailbot.register import Register, Stop, Watch
+from mailbot.understanding import MANY
+from mailbot.worker import Understood
 
 LOG = logging.getLogger(__name__)
+T = TypeVar("T")
 ASIDE = "$MailbotAside"
-CHUNK = 200  # UIDs in hand at a time: bounds memory and how much is looked at twice after a crash
+CHUNK = 200  # messages between two rounds of settling: bounds what is owed and what is looked at twice after a crash
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
@@ -53,6 +59,13 @@ class Reader:
 
     def __post_init__(self) -> None:
         self.number = re.compile(rf"\b{re.escape(self.policy.prefix)}-\d{{4}}-\d{{4,6}}\b", re.IGNORECASE)
+
+    def understood(self, raw: bytes, already: Understood | None = None) -> tuple[Message, Verdict]:
+        """Return what the message is and asks; read here unless a worker did so already."""
+        if already is not None:
+            return already.message, already.verdict
+        message = self.read(raw)
+        return message, self.classify(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +93,33 @@ async def take_in(
     status = await world.imap.call(mailbox.status)
     watch = _watch(world, status, doubts, history_from)
     uids = await world.imap.call(mailbox.uids_from, watch.next_uid)
-    for start in range(0, len(uids), CHUNK):
-        chunk = uids[start : start + CHUNK]
-        async for batch in _batches(world, chunk):
-            for fetched in batch:
-                _take(world, reader, doubts, (status.uidvalidity, fetched), done)
-            await settle()
+    unsettled = 0
+    async with aclosing(_ahead(_understood(world, reader, uids))) as batches:
+        async for batch in batches:
+            for arrived in batch:
+                _take(world, reader, doubts, (status.uidvalidity, *arrived), done)
+            unsettled += len(batch)
+            if unsettled >= CHUNK:
+                await _rounded_off(world, settle, done, batch[-1][0].uid + 1, status.messages)
+                unsettled = 0
             if world.stopping:
+                await settle()
                 return done  # the water mark stays: what was committed is known by its place
-        for uid in done.aside:
-            await world.imap.call(mailbox.flag, uid, ASIDE)
-        _mark(world, chunk[-1] + 1, status.messages)
     if uids:
+        await _rounded_off(world, settle, done, uids[-1] + 1, status.messages)
         status = await world.imap.call(mailbox.status)  # what was filed is no longer in the inbox
     _mark(world, max(watch.next_uid, *(uid + 1 for uid in uids), 1), status.messages)
     return done
+
+
+async def _rounded_off(
+    world: World, settle: Callable[[], Awaitable[object]], done: TakenIn, next_uid: int, messages: int
+) -> None:
+    """Settle what was committed, flag what was set aside, and move the water mark."""
+    await settle()
+    for uid in done.aside:
+        await world.imap.call(world.imap.mailbox.flag, uid, ASIDE)
+    _mark(world, next_uid, messages)
 
 
 async def file_answered(world: World, reader: Reader) -> int:
@@ -103,15 +128,18 @@ async def file_answered(world: World, reader: Reader) -> int:
         return 0
     uids = await world.imap.call(world.imap.mailbox.answered)
     uidvalidity, count = world.register.office.watch.uidvalidity, 0
-    async for batch in _batches(world, uids):
-        for fetched in batch:
-            count += _file_if_person(world, reader, uidvalidity, fetched)
+    async with aclosing(_ahead(_understood(world, reader, uids))) as batches:
+        async for batch in batches:
+            for fetched, understood in batch:
+                count += _file_if_person(world, reader, uidvalidity, fetched, understood)
     return count
 
 
-def _file_if_person(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -> bool:
-    message = reader.read(fetched.raw)
-    verdict, now = reader.classify(message), world.now()
+def _file_if_person(
+    world: World, reader: Reader, uidvalidity: int, fetched: Fetched, understood: Understood | None
+) -> bool:
+    message, verdict = reader.understood(fetched.raw, understood)
+    now = world.now()
     known = world.register.find_digest(message.digest)
     if known or verdict.automatic or verdict.sender is None or verdict.sender.address in reader.policy.addresses:
         return False
@@ -123,11 +151,42 @@ def _file_if_person(world: World, reader: Reader, uidvalidity: int, fetched: Fet
     return True
 
 
-async def _batches(world: World, uids: Sequence[int]) -> AsyncIterator[Sequence[Fetched]]:
+Arrived = tuple[Fetched, Understood | None]
+
+
+async def _understood(world: World, reader: Reader, uids: Sequence[int]) -> AsyncGenerator[list[Arrived], None]:
+    """Yield batches in the order of their UIDs, with what workers understood of them.
+
+    A backlog is fetched, understood and taken in at the same time: each step has the next batch in hand while the one
+    after it still works on this one.
+    """
+    steps, many = (reader.read, reader.classify), len(uids) >= MANY
+    try:
+        async with aclosing(_ahead(_batches(world, uids))) as batches:
+            async for batch in batches:
+                found = await world.understanding.of([one.raw for one in batch], steps, many=many)
+                yield list(zip(batch, found, strict=True))
+    finally:
+        await world.understanding.close()
+
+
+async def _batches(world: World, uids: Sequence[int]) -> AsyncGenerator[list[Fetched], None]:
     """Batches as the server gives them, each fetched in the mailbox's thread while nothing else needs it."""
     batches = world.imap.mailbox.fetch(uids)
     while (batch := await world.imap.call(next, batches, None)) is not None:
         yield batch
+
+
+async def _ahead(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Yield what `source` yields, with the next one already on its way. Whatever it raises comes out in its place."""
+    coming = asyncio.ensure_future(anext(source, None))
+    try:
+        while (item := await coming) is not None:
+            coming = asyncio.ensure_future(anext(source, None))
+            yield item
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 def _watch(world: World, status: InboxStatus, doubts: Doubts, history_from: datetime | None) -> Watch:
@@ -180,11 +239,13 @@ def ask_about_stops(world: World) -> None:
             commit_plan(world, Plan(f"letters are held: {stop.why}", (notice,), world.desk.owner), None, world.now())
 
 
-def _take(world: World, reader: Reader, doubts: Doubts, arrived: tuple[int, Fetched], done: TakenIn) -> None:
+def _take(
+    world: World, reader: Reader, doubts: Doubts, arrived: tuple[int, Fetched, Understood | None], done: TakenIn
+) -> None:
     """Take one message in; one that breaks something is counted and, at last, set aside (R5)."""
-    uidvalidity, fetched = arrived
+    uidvalidity, fetched, understood = arrived
     try:
-        plan = plan_for(world, reader, uidvalidity, fetched)
+        plan = plan_for(world, reader, uidvalidity, fetched, understood)
     except MailbotError:
         raise
     except Exception as error:  # noqa: BLE001 - total: one bad message must not stop the rest
@@ -210,14 +271,15 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__} at {place}"
 
 
-def plan_for(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -> Plan:
+def plan_for(
+    world: World, reader: Reader, uidvalidity: int, fetched: Fetched, understood: Understood | None = None
+) -> Plan:
     """Read, classify, decide and commit one message in one transaction; return the plan that was committed.
 
     A message that was committed before a crash is known by its place and left as it was decided.
     """
     now = world.now()
-    message = reader.read(fetched.raw)
-    verdict = reader.classify(message)
+    message, verdict = reader.understood(fetched.raw, understood)
     with world.register.transaction():
         delivery = delivery_of(world, uidvalidity, fetched, now)
         word = _word_in(world, reader, message)

@@ -29,6 +29,7 @@ from mailbot.outbox import Outbox
 from mailbot.plan import NotifyOwner
 from mailbot.record import Desk
 from mailbot.register import Register
+from mailbot.understanding import Understanding
 
 LOG = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class World:
     desk: Desk
     retry: Retry = field(default_factory=Retry)
     envelope_from: str = ""
+    understanding: Understanding = field(default_factory=Understanding)
     told: Callable[[str, str], None] = lambda _kind, _what: None  # the demo looks over the daemon's shoulder
     accepted: dict[str, str] = field(default_factory=dict)  # letters a server took that the disk would not record
     stopping: bool = False  # finish the letter or the batch in hand and begin no other

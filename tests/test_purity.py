@@ -14,7 +14,10 @@ FORBIDDEN = set(
     "os socket asyncio pathlib subprocess time random secrets imapclient aiosmtplib tinydb apscheduler click rich"
     " logging threading tempfile shutil http urllib.request".split()
 )
-SHELL = set("mailbox outbox register storage perform purge app cli config data arrivals ticks owner backup".split())
+SHELL = set(
+    "mailbox outbox register storage perform purge app cli config data arrivals ticks owner backup understanding"
+    " worker".split()
+)
 
 
 def imported(tree):
