@@ -7,10 +7,10 @@ he lets it go, unless he says so at once.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from mailbot.case import ENDED, OVER, Case, State, Track
-from mailbot.client import ClientRecord, LetterState
+from mailbot.client import ClientRecord, LetterState, QueuedLetter
 from mailbot.deadlines import terms
 from mailbot.decide import NOBODY
 from mailbot.plan import Action, Plan, RecordEvent, SendLetter
@@ -29,6 +29,8 @@ class Word:
     outcome: str = "done"  # done | partly | founded | not_founded
     letter: bool = True
     send: bool = False
+    until: str = ""  # ISO date until which a part stays
+    organisation: str = ""  # who else gets the copy at the person's wish (GDPR 20(2))
     erase: bool = False  # said on top of `close`: everything about the person goes
 
 
@@ -62,15 +64,28 @@ def _answer(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Ste
     """Answered, wholly or in part; what stays and why is the reason of a partly (GDPR 12(4))."""
     if case.state not in {State.OPEN, State.ACKNOWLEDGED}:
         return No(f"{case.number} is {case.state}: only an open case can be answered")
+    if word.until and not _is_date(word.until):
+        return No(f"{word.until} is not a date such as 2033-12-31")
+    if word.outcome in {"founded", "not_founded"} and "objection" not in case.open_kinds:
+        return No(f"{case.number} holds no objection that is open: `{word.outcome}` is an answer to one")
     if word.outcome in {"partly", "not_founded"} and not word.reason:
         return No("this answer needs its reason: what stays, why, and until when")
     if case.identity in {"asked", "received"}:
         return No(f"identity was asked and not confirmed: say `identity {case.number}` once you have seen who it is")
     event = "partly_answered" if word.outcome == "partly" else "answered"
-    facts = {"kinds": list(word.kinds or case.open_kinds), "outcome": word.outcome}
+    facts: dict[str, object] = {"kinds": list(word.kinds or case.open_kinds), "outcome": word.outcome}
+    facts |= {name: text for name, text in (("until", word.until), ("organisation", word.organisation)) if text}
     letter = f"objection_{word.outcome}" if word.outcome in {"founded", "not_founded"} else f"outcome_{word.outcome}"
     said = RecordEvent(case.number, event, word.reason or "answered by the owner", facts)
     return (said, *_letter(letter, word, record, case))
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _extend(word: Word, record: ClientRecord, case: Case, now: datetime) -> Steps | No:
@@ -144,7 +159,7 @@ def _erase(word: Word, record: ClientRecord, case: Case) -> Steps | No:
     owed = next((one.number for one in others if one.is_open or Track.LIVE in one.tracks.values()), None)
     if owed:
         return No(f"{owed} of the same person is not at its end: erasing would take it along")
-    held = next((one.letter for one in record.letters if one.state is LetterState.HELD), None)
+    held = next((one.letter for one in record.letters if one.state is LetterState.HELD and is_answer(one)), None)
     if held:
         return No(f"the letter `{held}` still waits and its address goes as well: `release {case.number}` first")
     ending = (*others, case) if case.state in ENDED else others
@@ -153,6 +168,11 @@ def _erase(word: Word, record: ClientRecord, case: Case) -> Steps | No:
         *(RecordEvent(one.number, "closed", said) for one in ending),
         RecordEvent(case.number, "erasure_ordered", "everything about this person goes, on the owner's word"),
     )
+
+
+def is_answer(letter: QueuedLetter) -> bool:
+    """Tell whether this letter is our answer to a request: one that must reach the person before all is erased."""
+    return letter.audience == "person" and letter.letter.startswith(("outcome_", "objection_"))
 
 
 def _kinds(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
@@ -198,11 +218,14 @@ def _letter(letter: str, word: Word, record: ClientRecord, case: Case) -> Steps:
     dates = terms(case.received, extended=True)
     facts = {
         "number": case.number,
-        "kinds": list(word.kinds or case.kinds),
+        "kinds": list(word.kinds or case.open_kinds or case.kinds),
+        "sub_kinds": list(case.sub_kinds),
         "received": dates.received.isoformat(),
         "promise": dates.promise.isoformat(),
         "extended_to": dates.extended_to.isoformat() if dates.extended_to else "",
-        "reason": word.reason,
+        "reason": word.reason.rstrip(" ."),
+        "until": word.until,
+        "organisation": word.organisation,
     }
     hold = None if word.send else DRAFT
     return (SendLetter(letter, record.address, case.language, case.number, facts, hold=hold),)

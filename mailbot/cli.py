@@ -295,6 +295,8 @@ def _word(name: str, about: str, options: tuple[str, ...]) -> None:
         "outcome": click.option(
             "--outcome", type=click.Choice(["done", "partly", "founded", "not_founded"]), help="How it was answered."
         ),
+        "until": click.option("--until", metavar="DATE", help="Until when a part stays, such as 2033-12-31."),
+        "organisation": click.option("--organisation", metavar="NAME", help="Who else gets the copy, at their wish."),
         "letter": click.option("--letter/--no-letter", default=True, help="Prepare the letter that goes with it."),
         "send": click.option("--send", is_flag=True, help="Send that letter without a further look."),
         "erase": click.option(
@@ -307,7 +309,11 @@ def _word(name: str, about: str, options: tuple[str, ...]) -> None:
     mailbot.command(name=name, epilog=_example(f"mailbot {name} KN-2026-0001"))(CONFIG(NUMBER(command)))
 
 
-_word("answer", "The request was answered, wholly or in part.", ("reason", "kinds", "outcome", "letter", "send"))
+_word(
+    "answer",
+    "The request was answered, wholly or in part.",
+    ("reason", "kinds", "outcome", "until", "organisation", "letter", "send"),
+)
 _word("extend", "Take two more months, with the reason, within the first month.", ("reason", "send"))
 _word("refuse", "The request is refused, with the reason.", ("reason", "kinds", "letter", "send"))
 _word("withdraw", "The person took the request back.", ("reason", "kinds"))

@@ -15,6 +15,7 @@ ELSEWHERE = {
     "forms.toml",
     "owner.toml",
     "ending.toml",
+    "processors.toml",
 }  # files in rules/ that hold no phrases
 HERE = Path(__file__).resolve().parent
 

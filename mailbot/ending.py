@@ -27,7 +27,6 @@ class Ending:
     """What rules/ending.toml says."""
 
     keep: frozenset[str] = frozenset({"\\flagged"})
-    invoice_years: int = 7
     client_years: int = 5
 
     @classmethod
@@ -35,7 +34,7 @@ class Ending:
         """Return the values of rules/ending.toml; KeyError, TypeError or ValueError says what is wrong."""
         table = tomllib.loads(text)
         flags = frozenset(str(flag).lower() for flag in table["keep"]["flags"])
-        return cls(flags, int(table["years"]["invoices"]), int(table["years"]["clients"]))
+        return cls(flags, int(table["years"]["clients"]))
 
 
 @dataclass(frozen=True, slots=True)

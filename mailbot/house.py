@@ -20,7 +20,7 @@ from mailbot.config import Settings
 from mailbot.decide import Caps, Kind, Policy
 from mailbot.ending import Ending
 from mailbot.errors import OwnerMustFix
-from mailbot.letters import Sender, Templates, compose
+from mailbot.letters import Sender, Templates, compose, processors
 from mailbot.message import Reading, read
 from mailbot.perform import Retry
 from mailbot.rules import Rules
@@ -55,9 +55,12 @@ def furnish(settings: Settings) -> House:
     ladder = _attempt(problems, lambda: Ladder.parse(files["warnings.toml"]), "rules/warnings.toml")
     buttons = _attempt(problems, lambda: links.parse(files["owner.toml"]), "rules/owner.toml") or ()
     ending = _attempt(problems, lambda: Ending.parse(files["ending.toml"]), "rules/ending.toml")
+    holders = _attempt(problems, lambda: processors(files["processors.toml"]), "rules/processors.toml") or ()
     labels = {kind.name: kind.labels for kind in rules.kinds} if rules else {}
     templates = _attempt(
-        problems, lambda: Templates.parse(data.files("templates", settings.overrides.templates), labels), "templates"
+        problems,
+        lambda: Templates.parse(data.files("templates", settings.overrides.templates), labels, holders),
+        "templates",
     )
     if ladder and templates:
         named = {letter for letter, _ in templates.letters}

@@ -19,6 +19,7 @@ from email.utils import format_datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 from jinja2 import StrictUndefined, TemplateError, pass_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -29,6 +30,7 @@ LETTER = re.compile(r"(?P<language>[a-z]{2})/(?P<letter>[a-z_]+)\.(?P<part>txt|t
 BLOCK = re.compile(r"\[(?P<name>picture|bar|button)(?: (?P<words>.*))?\]")
 LINK = re.compile(r"https?://[^\s<>()]+[^\s<>().,;:!?]")
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+INVOICE_YEARS = 7  # article 52(4) AWR: seven years after the year an invoice belongs to
 EPOCH = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 
 
@@ -55,6 +57,25 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Processor:
+    """A system that holds personal data for us: what it is and which categories it holds, per language."""
+
+    name: str
+    what: Mapping[str, str]
+    holds: Mapping[str, str]
+
+    def told(self, language: str) -> dict[str, str]:
+        """Return it in this language; English is what everybody else reads."""
+        what, holds = (texts.get(language) or texts["en"] for texts in (self.what, self.holds))
+        return {"name": self.name, "what": what, "holds": holds}
+
+
+def processors(text: str) -> tuple[Processor, ...]:
+    """Return rules/processors.toml as values; KeyError, TypeError or ValueError says what is wrong."""
+    return msgspec.convert(tomllib.loads(text)["processor"], tuple[Processor, ...])
+
+
+@dataclass(frozen=True, slots=True)
 class Templates:
     """All letters, checked: each was rendered once with its own sample facts."""
 
@@ -63,12 +84,19 @@ class Templates:
     words: Mapping[str, Mapping[str, Any]]
     pictures: Mapping[str, bytes]
     labels: Mapping[str, Mapping[str, str]]
+    kinds: Mapping[tuple[str, str, str], Any] = field(default_factory=dict)  # (language, kind, outcome) -> its text
+    processors: tuple[Processor, ...] = ()
 
     @classmethod
-    def parse(cls, files: Mapping[str, bytes], labels: Mapping[str, Mapping[str, str]]) -> "Templates":
+    def parse(
+        cls,
+        files: Mapping[str, bytes],
+        labels: Mapping[str, Mapping[str, str]],
+        processors: tuple[Processor, ...] = (),
+    ) -> "Templates":
         """Return the templates in these files (path -> contents). OwnerMustFix lists everything wrong with them.
 
-        `labels` names each kind of request per language (rules/kinds).
+        `labels` names each kind of request per language (rules/kinds), `processors` who holds data for us.
         """
         problems: list[str] = []
         environment = ImmutableSandboxedEnvironment(
@@ -76,6 +104,7 @@ class Templates:
         )
         environment.filters["escape_html"] = _escaped
         environment.filters["label"] = pass_context(_labelled)
+        environment.filters["first_upper"] = lambda text: text[:1].upper() + text[1:]
         texts = {name: raw.decode("utf-8", "replace") for name, raw in files.items() if not name.endswith(".png")}
         found = cls(
             letters={},
@@ -83,6 +112,8 @@ class Templates:
             words={name: _table(f"{name}/words.toml", texts, problems) for name in _languages(texts)},
             pictures={name: raw for name, raw in files.items() if name.endswith(".png")},
             labels=labels,
+            kinds=dict(_about_kinds(environment, texts, problems)),
+            processors=processors,
         )
         found = replace(found, letters=dict(_letters(environment, texts, problems)))
         problems += [] if problems else list(_tried(found))
@@ -147,12 +178,33 @@ def _letters(
         )
 
 
+def _about_kinds(
+    environment: ImmutableSandboxedEnvironment, texts: Mapping[str, str], problems: list[str]
+) -> Iterator[tuple[tuple[str, str, str], Any]]:
+    """The texts of kinds.toml in each language: what a letter says about each kind of request."""
+    for language in _languages(texts):
+        name = f"{language}/kinds.toml"
+        for kind, said in _table(name, texts, problems).items() if name in texts else ():
+            for outcome, text in said.items():
+                place = f"{name} [{kind}] {outcome}"
+                yield (language, kind, outcome), _compiled(environment, place, {place: str(text).strip()}, problems)
+
+
+def _samples(letter: str, language: str, template: Template, templates: Templates) -> Iterator[QueuedLetter]:
+    """The letter with its own sample facts, and about each kind by itself when its text depends on the kind."""
+    sample = sample_letter(letter, language, template)
+    yield sample
+    for kind in templates.labels if letter.startswith("outcome_") else ():
+        yield replace(sample, facts={**sample.facts, "kinds": [kind]})
+
+
 def _tried(templates: Templates) -> Iterator[str]:
     """Render every letter with its sample facts, so that a wrong name stops the start and not a client's letter."""
     sender = Sender("Voorbeeld", "info@example.nl", "https://example.nl/", "owner@example.nl")
     for (letter, language), template in templates.letters.items():
         try:
-            compose(sample_letter(letter, language, template), sender, templates)
+            for sample in _samples(letter, language, template, templates):
+                compose(sample, sender, templates)
         except (TemplateError, OwnerMustFix, KeyError, ValueError, TypeError) as error:
             yield f"templates/{language}/{letter}.txt: {error}"
 
@@ -209,7 +261,7 @@ def _context(queued: QueuedLetter, sender: Sender, templates: Templates) -> dict
     words = templates.words.get(queued.language) or templates.words["en"]
     known = queued.facts.get("kinds")
     labels = [_label(str(kind), queued.language, templates.labels) for kind in known] if isinstance(known, list) else []
-    return {
+    context = {
         **_defaults(),
         **{name: _clean(value) for name, value in queued.facts.items()},
         "labels": labels,
@@ -220,14 +272,28 @@ def _context(queued: QueuedLetter, sender: Sender, templates: Templates) -> dict
         "moment": lambda text: _moment(text, words, sender.timezone),
         "words": words,
         "to_owner": queued.audience == "owner",
+        "invoices_until": f"{queued.queued.year + INVOICE_YEARS}-12-31",
+        "processors": [one.told(queued.language) for one in templates.processors],
     }
+    context["said"] = lambda outcome, kind: _said(templates, context, outcome, kind)
+    return context
+
+
+def _said(templates: Templates, context: Mapping[str, Any], outcome: str, kind: str) -> str:
+    """What the letter says about this kind in its language, from kinds.toml."""
+    for language in (context["language"], "en"):
+        for name in (kind, "any"):
+            text = templates.kinds.get((language, name, outcome))
+            if text is not None:
+                return str(text.render({**context, "kind": kind}))
+    raise OwnerMustFix(f"templates: no kinds.toml says `{outcome}` about `{kind}` or `any`")
 
 
 def _defaults() -> dict[str, Any]:
     """Facts every letter may rely on; what is not given is empty, what is unknown to this list is an error."""
     empty = (
         "number reason subject address behalf letter step received promise statement_term legal_limit extended_to note"
-        " unreadable automatic"
+        " unreadable automatic until organisation"
     )
     none: dict[str, Any] = {"actions": [], "kinds": [], "sub_kinds": [], "evidence": [], "sure": 0}
     return {**dict.fromkeys(empty.split(), ""), **none, "withdrawn": False, "from_form": False}

@@ -118,9 +118,9 @@ async def _send_letters(world: World, done: Settled) -> None:
     for place, letter in _due(world):
         if world.stopping:
             break
-        too_late = _too_late(world, letter)
-        if too_late:
-            _failed(world, place, letter, too_late)
+        must_not = _misdirected(world, place, letter) or _too_late(world, letter)
+        if must_not:
+            _failed(world, place, letter, must_not)
             done.failed += 1
             continue
         try:
@@ -144,6 +144,18 @@ async def _send_letters(world: World, done: Settled) -> None:
             del world.accepted[letter.message_id]
             world.told("letter", letter.letter)
             done.sent += 1
+
+
+def _misdirected(world: World, place: str, letter: QueuedLetter) -> str:
+    """Why this is not whom the letter may go to: personal data go to the address on file, tokens to the owner alone.
+
+    This is the one way out: whatever made the letter, no other address gets one (promises 3, 4, 13).
+    """
+    person = world.register.client_by_id(place)
+    if letter.audience == "owner":
+        return "" if letter.to == world.desk.owner else "a notice goes to the owner and to nobody else"
+    on_file = person is not None and letter.to == person.address and world.register.client_id(letter.to) == place
+    return "" if on_file else "a letter goes to the address on file and to no other"
 
 
 def _too_late(world: World, letter: QueuedLetter) -> str:

@@ -1,9 +1,10 @@
 """Write the golden letters anew: `make golden`. Read the difference before you commit it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from mailbot import data
-from mailbot.letters import Sender, Templates, compose, sample_letter
+from mailbot.letters import Sender, Templates, compose, processors, sample_letter
 from mailbot.rules import parse
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -12,8 +13,10 @@ SENDER = Sender("KosterNET", "info@kosternet.nl", "https://autoriteitpersoonsgeg
 
 def templates() -> Templates:
     """Return the shipped letters."""
-    rules = parse(data.phrases(data.texts("rules")))
-    return Templates.parse(data.files("templates"), {kind.name: kind.labels for kind in rules.kinds})
+    texts = data.texts("rules")
+    rules = parse(data.phrases(texts))
+    labels = {kind.name: kind.labels for kind in rules.kinds}
+    return Templates.parse(data.files("templates"), labels, processors(texts["processors.toml"]))
 
 
 def letters():
@@ -21,6 +24,20 @@ def letters():
     found = templates()
     for (letter, language), template in sorted(found.letters.items()):
         yield f"{language}-{letter}", compose(sample_letter(letter, language, template), SENDER, found)
+
+
+def about_kinds():
+    """Yield what each outcome letter says about each kind: file name and the texts, one under the other."""
+    found = templates()
+    for (letter, language), template in sorted(found.letters.items()):
+        if letter.startswith("outcome_"):
+            told = []
+            for kind in sorted(found.labels):
+                facts = {**template.sample, "kinds": [kind], "reason": template.sample["reason"]}
+                queued = replace(sample_letter(letter, language, template), facts=facts)
+                text = compose(queued, SENDER, found).get_body(("plain",)).get_content()
+                told.append(f"== {kind}\n\n{text}")
+            yield f"kinds-{language}-{letter}", "\n".join(told)
 
 
 def shown(mail) -> str:
@@ -33,3 +50,5 @@ def shown(mail) -> str:
 if __name__ == "__main__":
     for name, mail in letters():
         (GOLDEN / f"{name}.txt").write_text(shown(mail), encoding="utf-8")
+    for name, text in about_kinds():
+        (GOLDEN / f"{name}.txt").write_text(text, encoding="utf-8")

@@ -15,6 +15,7 @@ from mailbot.html import visible
 from mailbot.letters import Templates, compose
 
 ALL = dict(golden.letters())
+ABOUT_KINDS = dict(golden.about_kinds())
 TEMPLATES = golden.templates()
 QUEUED = QueuedLetter(
     "<" + "ab" * 16 + "@kosternet.nl>", "identity", "person", "jan@example.nl", "nl", "KN-2026-0001",
@@ -35,7 +36,13 @@ def test_a_letter_is_as_its_golden_copy(name):
 
 
 def test_there_is_no_golden_copy_of_a_letter_that_is_gone():
-    assert {path.stem for path in golden.GOLDEN.glob("*.txt")} == set(ALL)
+    assert {path.stem for path in golden.GOLDEN.glob("*.txt")} == {*ALL, *ABOUT_KINDS}
+
+
+@pytest.mark.parametrize("name", ABOUT_KINDS)
+def test_what_is_said_about_each_kind_is_as_its_golden_copy(name):
+    kept = (golden.GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+    assert ABOUT_KINDS[name].replace("\r\n", "\n") == kept, "if this was meant: make golden, and read the difference"
 
 
 def test_the_same_letter_has_the_same_bytes():
@@ -108,3 +115,52 @@ def test_a_template_cannot_reach_outside():
     files["nl/acknowledgement.txt"] = b"{{ ''.__class__.__mro__ }}"
     with pytest.raises(OwnerMustFix, match="acknowledgement"):
         Templates.parse(files, {})
+
+
+def said(letter, *kinds, language="nl", **facts):
+    told = {"number": "KN-2026-0001", "received": "2026-11-25", "promise": "2026-12-23", "reason": "", **facts}
+    queued = replace(QUEUED, letter=letter, language=language, facts={**told, "kinds": list(kinds)})
+    return " ".join(composed(queued).get_body(("plain",)).get_content().split())
+
+
+def test_the_answer_to_an_erasure_says_what_stays_and_until_when():
+    for language, day in (("nl", "zaterdag 31 december 2033"), ("en", "Saturday 31 December 2033")):
+        assert day in said("outcome_done", "erasure", language=language)
+        assert "AWR" in said("outcome_done", "erasure", language="en")
+    assert "tot en met vrijdag 1 januari 2027" in said("outcome_partly", "erasure", until="2027-01-01", reason="x")
+    assert "geen klant meer" in said("outcome_done", "erasure", sub_kinds=["termination"])
+
+
+def test_the_answer_to_an_access_request_lists_who_holds_what():
+    text = said("outcome_done", "access")
+    for name in ("Dolibarr", "WordPress", "phpMailer", "mailserver"):
+        assert name in text
+
+
+def test_the_answer_about_portability_names_who_receives_the_copy():
+    assert "Ander Hosting BV" in said("outcome_done", "portability", organisation="Ander Hosting BV")
+    assert "Dezelfde kopie" not in said("outcome_done", "portability")
+
+
+@pytest.mark.parametrize("kind", sorted(TEMPLATES.labels))
+@pytest.mark.parametrize("letter", ["outcome_partly", "outcome_refused"])
+def test_a_no_has_its_reason_the_complaint_and_the_court(letter, kind):
+    for language, court in (("nl", "rechter"), ("en", "court")):
+        text = said(letter, kind, language=language, reason="de reden ervan")
+        assert "de reden ervan." in text
+        assert court in text
+        assert golden.SENDER.complaint_url in text
+
+
+def test_a_new_kind_without_a_text_of_its_own_still_gets_a_letter():
+    labels = {**TEMPLATES.labels, "logging": {"nl": "inzage in de logboeken", "en": "access to the logs"}}
+    mail = compose(replace(QUEUED, letter="outcome_done", facts={**QUEUED.facts, "kinds": ["logging"]}),
+                   golden.SENDER, replace(TEMPLATES, labels=labels))  # fmt: skip
+    assert "inzage in de logboeken" in mail.get_body(("plain",)).get_content()
+
+
+def test_a_mistake_in_what_is_said_about_a_kind_stops_the_start_with_its_place():
+    files = data.files("templates")
+    files["nl/kinds.toml"] = files["nl/kinds.toml"].replace(b"{{ day(invoices_until) }}", b"{{ day(invoice_until) }}")
+    with pytest.raises(OwnerMustFix, match=r"outcome_done\.txt: .*invoice_until"):
+        Templates.parse(files, TEMPLATES.labels, TEMPLATES.processors)

@@ -1,5 +1,6 @@
 """The whole job: mail in at a real IMAP server, letters out at a real SMTP server, and the register in between."""
 
+import ast
 import json
 from collections import Counter
 from dataclasses import replace
@@ -12,6 +13,7 @@ from fixtures.house import Clock, mail, settings_for, turn, wide_caps
 from mailbot import owner
 from mailbot.app import desk_of
 from mailbot.casework import Word
+from mailbot.client import LetterState
 from mailbot.config import FilingSettings, Overrides
 from mailbot.errors import Refused
 from mailbot.register import Register
@@ -253,3 +255,43 @@ async def test_thirty_mails_lead_to_exactly_their_letters_folders_cases_and_noti
     assert (await turn(settings)).messages == 0
     assert len(smtp.raw) == sum(expected.values())
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
+
+
+async def test_no_letter_leaves_for_another_address_than_the_one_on_file(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    mail_user.deliver(mail(ACCESS, subject="inzage"))
+    await turn(settings)
+    register = Register.open(tmp_path)
+    (record,) = [one for one in register.clients() if one.cases]
+    (letter,) = [one for one in record.letters if one.audience == "person"]
+    stray = [
+        replace(
+            letter, to=to, audience=audience, message_id=f"<{name}@kosternet.nl>", key=name, state=LetterState.QUEUED
+        )
+        for name, to, audience in (("a", "dief@example.org", "person"), ("b", "dief@example.org", "owner"))
+    ]
+    with register.transaction():
+        register.commit(replace(record, letters=(*record.letters, *stray)))
+    register.close()
+    summary = await turn(settings)
+    assert summary.letters_failed == 2
+    assert smtp.to("dief@example.org") == []
+    await turn(settings)
+    (told,) = [m for m in smtp.to("geert@kosternet.example") if m["X-Mailbot"] == "notice-letter-failed"]
+    assert "address on file" in " ".join(told.get_body(("plain",)).get_content().split())
+
+
+def test_one_module_sends_and_one_addresses():
+    root = Path(__file__).resolve().parents[1] / "mailbot"
+    calls = {}
+    for path in root.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                calls.setdefault(ast.unparse(node.func).rpartition(".")[2], set()).add(path.stem)
+    assert {path.stem for path in root.glob("*.py") if "outbox.send(" in path.read_text(encoding="utf-8")} == {
+        "perform"
+    }
+    assert calls["QueuedLetter"] == {"record", "letters"}  # letters: samples, which belong to no register
+    source = (root / "record.py").read_text(encoding="utf-8")
+    assert source.count("to=record.address") == source.count('audience="person"') == 1
