@@ -17,7 +17,7 @@ from typing import TypeVar
 from mailbot.case import Case
 from mailbot.classify import Decision, Verdict
 from mailbot.clicks import Answer, follow_link
-from mailbot.client import ClientRecord
+from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.decide import Delivery, Known, Policy, Sent, decide
 from mailbot.errors import MailbotError, TryLater
 from mailbot.links import SEND, Said, said
@@ -33,6 +33,7 @@ from mailbot.worker import Understood
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 ASIDE = "$MailbotAside"
+REPORT = 20_000  # characters of a bounce in which it names the letter
 CHUNK = 200  # messages between two rounds of settling: bounds what is owed and what is looked at twice after a crash
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -370,10 +371,26 @@ def known_about(world: World, reader: Reader, message: Message, verdict: Verdict
         copies=len(register.find_digest(message.digest)),
         client=register.client(address) if address else None,
         thread=_thread(register, reader, message, address),
-        letter=register.find_letter(message.bounced_id) if message.bounced_id else None,
+        letter=_came_back(register, reader, message) if verdict.automatic == "bounce" else None,
         sent=_sent(world, address or "", now) if verdict.decision is Decision.REQUEST else Sent(),
         stopped=register.office.stops[0].why if register.office.stops else None,
     )
+
+
+def _came_back(register: Register, reader: Reader, message: Message) -> QueuedLetter | None:
+    """Our letter that a bounce is about: by its Message-ID, or by case number and the address that failed."""
+    for reference in (message.bounced_id, *message.in_reply_to, *reversed(message.references)):
+        if reference and (letter := register.find_letter(reference)) is not None:
+            return letter
+    said = f"{message.subject}\n{message.text[:REPORT]}".lower()
+    failed = " ".join((said, *message.headers.get("x-failed-recipients", ()))).lower()
+    for number in reader.number.findall(said):
+        record, _ = register.case(number.upper()) or (None, None)
+        letters = [one for one in record.letters if one.case == number.upper()] if record else []
+        sent = [one for one in letters if one.audience == "person" and one.to.lower() in failed]
+        if sent:
+            return sent[-1]
+    return None
 
 
 def _thread(

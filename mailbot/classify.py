@@ -206,13 +206,14 @@ def _decision(
         (withdrawn, Decision.REVIEW, "an earlier request seems to be taken back"),
         (asked and automatic, Decision.REVIEW, f"{added}, but it is automatic mail ({automatic}): the owner is asked"),
         (asked, Decision.REQUEST, f"{added}, at least {limits.request} (request)"),
-        (maybe and not automatic, Decision.REVIEW, f"{added}, at least {limits.review} (review)"),
+        (maybe and automatic in {None, ABSENCE}, Decision.REVIEW, f"{added}, at least {limits.review} (review)"),
         (True, Decision.OTHER, f"{added}, below {limits.review} (review)"),
     )
     return next((decision, why) for holds, decision, why in paths if holds)
 
 
-NEVER_REQUESTS = {"bounce", "receipt", "calendar", "auto-reply", "form receipt"}
+NEVER_REQUESTS = {"bounce", "delay", "receipt", "calendar", "auto-reply", "form receipt"}
+ABSENCE = "absence"  # only its words say that it is automatic, and a person may say them too
 
 
 def _automatic(message: Message, text: str, rules: Rules) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mailbot.errors import OwnerMustFix
 
+UNKNOWN = "form"  # the plug-in of a form nobody told us about
 ADDRESS = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 FOOTER = 1_000  # characters at the end in which a receipt says what it is; further up a visitor may have pasted it
 BELOW = 6  # lines below a border among which the first written one tells whose they are
@@ -130,7 +131,7 @@ def find(subject: str, text: str, headers: AbstractSet[str], rules: FormRules) -
     fields = _fields(text, rules)
     if plugin is None and not _looks_like_fields(fields, rules):
         return None
-    return _taken(plugin or "form", fields, rules)
+    return _taken(plugin or UNKNOWN, fields, rules)
 
 
 @dataclass(slots=True)
@@ -190,7 +191,8 @@ def _folded(label: str) -> str:
 def _looks_like_fields(fields: Iterable[Field], rules: FormRules) -> bool:
     """A form nobody told us about: a labelled address and a labelled text."""
     labels = {field.label for field in fields if field.value}
-    address = any(f.label in rules.address_labels and ADDRESS.fullmatch(f.value) for f in fields)
+    heading = rules.address_labels & rules.name_labels  # From: and Van: also stand above mails that people quote
+    address = any(f.label in rules.address_labels - heading and ADDRESS.fullmatch(f.value) for f in fields)
     return address and bool(labels & rules.text_labels) and bool(labels & rules.name_labels)
 
 

@@ -49,9 +49,10 @@ def furnish(settings: Settings) -> House:
     """Return the house for these settings, or raise OwnerMustFix with every problem in rules and templates."""
     problems: list[str] = []
     files = data.texts("rules", settings.overrides.rules)
+    sites = {one.rpartition("@")[2].lower() for one in settings.organisation.addresses if "@" in one}
     limits = _attempt(problems, lambda: tomllib.loads(files["limits.toml"]), "rules/limits.toml") or {}
     rules = _attempt(problems, lambda: parse_rules(data.phrases(files)), "rules")
-    reading = _attempt(problems, lambda: Reading.parse(files), "rules")
+    reading = _attempt(problems, lambda: Reading.parse(files, sites), "rules")
     ladder = _attempt(problems, lambda: Ladder.parse(files["warnings.toml"]), "rules/warnings.toml")
     buttons = _attempt(problems, lambda: links.parse(files["owner.toml"]), "rules/owner.toml") or ()
     ending = _attempt(problems, lambda: Ending.parse(files["ending.toml"]), "rules/ending.toml")

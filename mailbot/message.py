@@ -57,7 +57,8 @@ NO_TEXT = {"text/calendar", "text/rfc822-headers", "text/vcard", "text/x-vcard",
 KEPT_HEADERS = frozenset(
     "auto-submitted precedence x-precedence x-loop x-mailer user-agent authentication-results delivered-to sender"
     " return-path x-failed-recipients x-spam-flag content-type disposition-notification-to x-mailbot feedback-id"
-    " x-campaign x-mailgun-sid x-report-abuse x-cron-env errors-to reply-to x-original-to thread-topic".split()
+    " content-class x-campaign x-mailgun-sid x-report-abuse x-cron-env errors-to reply-to x-original-to"
+    " thread-topic".split()
 )
 
 
@@ -108,7 +109,7 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # lower-case name -> cleaned values
     unreadable: str | None = None  # why there is no text to judge: encrypted, winmail.dat only, empty
-    bounced_id: str | None = None  # the Message-ID a delivery report is about
+    bounced_id: str | None = None  # the Message-ID of the letter a mail server sends back
     defects: tuple[str, ...] = ()
 
 
@@ -118,11 +119,13 @@ class Reading:
 
     quotes: quotes.Patterns
     forms: forms.FormRules
+    sites: frozenset[str] = frozenset()  # domains of our own, from which a form without a known plug-in may come
 
     @classmethod
-    def parse(cls, files: Mapping[str, str]) -> "Reading":
+    def parse(cls, files: Mapping[str, str], sites: Iterable[str] = ()) -> "Reading":
         """Return the values of rules/quotes.toml and rules/forms.toml; OwnerMustFix lists what is wrong and where."""
-        return cls(quotes.Patterns.parse(files["quotes.toml"]), forms.FormRules.parse(files["forms.toml"]))
+        patterns, labels = quotes.Patterns.parse(files["quotes.toml"]), forms.FormRules.parse(files["forms.toml"])
+        return cls(patterns, labels, frozenset(sites))
 
 
 def read(raw: bytes, reading: Reading) -> Message:
@@ -145,7 +148,7 @@ def _read(raw: bytes, digest: str, reading: Reading) -> Message:
     text = _text_of(parts, defects)
     replies = _ids(tree, "in-reply-to")
     form = None
-    if not replies and not quotes.speaks_of_another(subject, reading.quotes):
+    if not (replies or _from_a_server(tree) or quotes.speaks_of_another(subject, reading.quotes)):
         form = _form(subject, text, tree, reading)
     passed_on = "" if tree.get_content_type() == "multipart/report" else _passed_on(parts, reading, defects)
     written = form.text if form else _written(text, subject, reading, refers=bool(replies))
@@ -173,7 +176,7 @@ def _read(raw: bytes, digest: str, reading: Reading) -> Message:
         attachments=tuple(part for part in (_attachment(one.part) for one in parts) if part),
         headers=headers,
         unreadable=None if written.strip() else _unreadable(tree, parts, text, subject),
-        bounced_id=_bounced_id(tree, text),
+        bounced_id=_returned_id(tree, text),
         defects=tuple(dict.fromkeys(defects)),
     )
 
@@ -207,6 +210,8 @@ def _headers(tree: Tree) -> dict[str, tuple[str, ...]]:
         key = name.lower()
         if key in KEPT_HEADERS or key.startswith(("list-", "x-wpcf7", "x-auto")):
             found.setdefault(key, []).append(_clean(_letters(str(value)[:1600]), 400))
+    if action := _delivery_action(tree):
+        found["delivery-action"] = [action]
     return {key: tuple(values) for key, values in found.items()}
 
 
@@ -440,9 +445,16 @@ def _form(subject: str, text: str, tree: Tree, reading: Reading) -> Form | None:
         return None
     typed = canonical_address(found.address) if found.address else None
     site = {one.address for one in _addresses(tree, "from")}
+    if found.plugin == forms.UNKNOWN and reading.sites and not any(_at(one, reading.sites) for one in site):
+        return None  # a person who lists who they are, not a site
     others = {one.address for one in _addresses(tree, "reply-to")} - site
     address = next(iter(others)) if len(others) == 1 and not found.receipt else typed
     return Form(found.plugin, address, _clean(found.name, 100), found.text)
+
+
+def _at(address: str, domains: Iterable[str]) -> bool:
+    domain = address.rpartition("@")[2]
+    return any(domain == one or domain.endswith(f".{one}") for one in domains)
 
 
 def _unreadable(tree: Tree, leaves: Sequence[Leaf], text: str, subject: str) -> str | None:
@@ -458,15 +470,45 @@ def _unreadable(tree: Tree, leaves: Sequence[Leaf], text: str, subject: str) -> 
     return "empty"
 
 
-def _bounced_id(tree: Tree, text: str) -> str | None:
-    """The Message-ID of the letter a delivery report is about, from the returned original (RFC 3464; M4)."""
-    if tree.get_content_type() == "multipart/report":
-        for part in tree.walk():
-            inside: Any = part.get_payload()
-            if part.get_content_type() == "message/rfc822" and isinstance(inside, list) and inside:
-                return next(iter(_ids(inside[0], "message-id")), None)
-            if part.get_content_type() == "text/rfc822-headers" and isinstance(inside, str):
-                return next(iter(_ids(email.message_from_string(inside[:HEADER_BYTES]), "message-id")), None)
-    failed = tree.get("x-failed-recipients") or _return_path(tree) == ""
-    match = RETURNED_ID.search(text) if failed else None
+def _returned_id(tree: Tree, text: str) -> str | None:
+    """The Message-ID of the letter that came back: from the original that came along (RFC 3464), or quoted (M4).
+
+    Only a mail server sends letters back; a person who passes a mail on does not.
+    """
+    if not (_from_a_server(tree) or _return_path(tree) == ""):
+        return None
+    for place, part in enumerate(tree.walk()):
+        inside: Any = part.get_payload()
+        if place >= PARTS:
+            break
+        if place and part.get_content_type() == "message/rfc822" and isinstance(inside, list) and inside:
+            return next(iter(_ids(inside[0], "message-id")), None)
+        if part.get_content_type() == "text/rfc822-headers":
+            head = _body(part, [])[:HEADER_BYTES]
+            return next(iter(_ids(email.message_from_string(head), "message-id")), None)
+    match = RETURNED_ID.search(text) if "essage-" in text else None
     return match[1] if match else None
+
+
+def _from_a_server(tree: Tree) -> bool:
+    local = _first(tree, "from")[:ADDRESS_BYTES].lower()
+    return (
+        tree.get_content_type() == "multipart/report"
+        or bool(_values(tree, "x-failed-recipients"))
+        or any(value.strip().lower().startswith("auto-replied") for value in _values(tree, "auto-submitted"))
+        or "mailer-daemon@" in local
+        or "postmaster@" in local
+    )
+
+
+def _delivery_action(tree: Tree) -> str:
+    """What a delivery report says became of a letter (RFC 3464, 2.3.3): `failed` when it is so for anybody, or ""."""
+    found: set[str] = set()
+    if tree.get_content_type() == "multipart/report":
+        payload: Any = tree.get_payload()
+        for part in payload[:PARTS] if isinstance(payload, list) else ():
+            blocks: Any = part.get_payload() if part.get_content_type() == "message/delivery-status" else ()
+            found |= {
+                str(block.get("action", "")).strip().lower()[:20] for block in blocks[:PARTS] if block.get("action")
+            }
+    return "failed" if "failed" in found else min(found, default="")

@@ -159,6 +159,7 @@ def parse(files: Mapping[str, str]) -> Rules:
     if not kinds:
         problems.append("rules/kinds: there is no kind of request: put at least one file there")
     problems += _contradictions(found)
+    problems += [one for name, table in tables.items() for one in _headers(name, files[name], table)]
     if problems:
         raise OwnerMustFix(problems)
     return found
@@ -229,6 +230,26 @@ def _contradictions(rules: Rules) -> Iterator[str]:
         for text in rule.ignores:
             if _speaks(rule, text, rules):
                 yield f"{rule.where}: rule {rule.id} matches what it must ignore: {text!r}"
+
+
+def _headers(name: str, text: str, table: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the rows about headers: a broken pattern, or one that contradicts its examples."""
+    place = 0
+    for row in table.get("header", ()):
+        place = max(text.find("[[header]]", place), 0) + 1
+        where = f"rules/{name}:{text.count(chr(10), 0, place) + 1}: header {row.get('name', '?')}"
+        try:
+            regex = re.compile(row["value"], re.IGNORECASE)
+        except (KeyError, re.error) as error:
+            yield f"{where}: {error}"
+            continue
+        if not {"name", "is"} <= set(row) or set(row) - {"name", "value", "is", "matches", "ignores"}:
+            yield f"{where}: a row has name, value and is, and may have matches and ignores"
+        seen = {one for key in ("matches", "ignores") for one in row.get(key, ()) if regex.search(one)}
+        yield from (
+            f"{where} does not match its own example: {one!r}" for one in row.get("matches", ()) if one not in seen
+        )
+        yield from (f"{where} matches what it must ignore: {one!r}" for one in row.get("ignores", ()) if one in seen)
 
 
 def _speaks(rule: Rule, text: str, rules: Rules) -> bool:

@@ -138,3 +138,10 @@ def test_who_types_a_clients_address_into_the_form_is_not_taken_for_the_client()
     _, plan = planned(message, ClientRecord("x", "els@example.org", on_file=True, cases=(case,)))
     assert not [one for one in plan.actions if isinstance(one, SendLetter | OpenCase)]
     assert next(one for one in plan.actions if isinstance(one, RecordEvent)).facts["elsewhere"] is True
+
+
+def test_a_person_who_lists_who_they_are_is_no_form():
+    body = "Naam: Jan\nE-mail: ander@example.org\nVraag: graag al mijn gegevens wissen.\n"
+    message = mail({"head": "From: jan@example.nl\nSubject: verzoek", "body": body})
+    assert message.form is None
+    assert planned(message)[0].sender.address == "jan@example.nl"
