@@ -16,14 +16,14 @@ from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from mailbot import systemd
-from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in
+from mailbot import claim, standing, systemd
+from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in, where
 from mailbot.config import Settings
-from mailbot.errors import LoginRefused, TryLater
+from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix
 from mailbot.house import House, furnish
 from mailbot.mailbox import ImapSettings, Mailbox
 from mailbot.outbox import Outbox, SmtpSettings
-from mailbot.perform import ImapThread, Settled, World, settle
+from mailbot.perform import ImapThread, Settled, World, settle, settle_letters
 from mailbot.purge import Judging, end_cases
 from mailbot.record import Desk
 from mailbot.register import Register
@@ -111,36 +111,79 @@ class App:
     world: World
     reload: Callable[[], Settings] | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    trouble: MailbotError | None = None  # why no letter could leave in the last cycle
+    _unfiled: str = ""
     _stopping: bool = False
+    _watching: bool = False
     _refused: int = 0
     _failures: int = 0
 
     async def once(self) -> Summary:
-        """Do everything that is due now and return what was done. Raises TryLater or LoginRefused."""
+        """Do everything that is due now and return what was done; `trouble` then says why letters wait.
+
+        Raises what keeps the mailbox from being looked at, after what is due and owed without it.
+        """
         summary = Summary()
-        await self._connect()
         await self._cycle(summary)
         return summary
 
     async def _connect(self) -> None:
         if not self.world.imap.mailbox.connected:
             await self.world.imap.call(self.world.imap.mailbox.connect)
+            await claim.stake(self.world)
 
     async def _cycle(self, summary: Summary) -> None:
-        """One turn: what came in, what is due, what is owed. Each part is safe to repeat."""
-        settings, house = self.settings, self.house
+        """One turn: what came in, what is due, what is owed. Each part is safe to repeat.
+
+        When the mailbox is away the clock goes on all the same: terms are warned about and letters leave.
+        """
+        self.trouble, self._unfiled = None, ""
         self.world.register.room()
+        try:
+            await self._connect()
+            await self._look(summary)
+        except MailbotError as error:
+            tick(self.world, self.house.ladder, self.settings, self.house.ending.client_years)
+            self._mailbox_trouble(error)
+            self._note(summary, await settle_letters(self.world))
+            raise
+        standing.over(self.world, standing.MAILBOX)
+
+    async def _look(self, summary: Summary) -> None:
+        house = self.house
 
         async def settled() -> None:
-            summary.settled(await settle(self.world))
+            self._note(summary, await settle(self.world, letters=self.trouble is None))
 
         summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
         await file_answered(self.world, house.reader)
         ask_about_stops(self.world)
-        summary.warnings += tick(self.world, house.ladder, settings, house.ending.client_years)
+        summary.warnings += tick(self.world, house.ladder, self.settings, house.ending.client_years)
         await settled()
-        judging = Judging(house.reader.read, house.ending, settings.organisation.addresses)
+        if self.trouble or self._unfiled:
+            await settle(self.world, letters=False)  # a notice about it may have to go into the mailbox
+        judging = Judging(house.reader.read, house.ending, self.settings.organisation.addresses)
         summary.erased += await end_cases(self.world, judging)
+
+    def _note(self, summary: Summary, done: Settled) -> None:
+        """Add what was done, and keep the marks of trouble: what was sent or filed proves that it is over."""
+        summary.settled(done)
+        self.trouble = done.trouble or self.trouble
+        self._unfiled = done.unfiled or self._unfiled
+        if done.trouble is not None:
+            LOG.warning("letters wait: %s", done.trouble)
+            last = isinstance(done.trouble, LoginRefused) and self._refused + 1 >= LOGIN_TRIES
+            standing.troubled(self.world, standing.MAIL, str(done.trouble), at_once=last)
+        elif done.sent:
+            standing.over(self.world, standing.MAIL)
+        if done.unfiled:
+            standing.troubled(self.world, standing.FILING, done.unfiled, at_once=True)
+        elif done.filed:
+            standing.over(self.world, standing.FILING)
+
+    def _mailbox_trouble(self, error: MailbotError) -> None:
+        last = isinstance(error, LoginRefused) and self._refused + 1 >= LOGIN_TRIES
+        standing.troubled(self.world, standing.MAILBOX, str(error), at_once=last)
 
     def _history_from(self) -> datetime | None:
         day = self.settings.imap.history_from
@@ -164,20 +207,38 @@ class App:
         return 0
 
     async def _turn(self) -> None:
-        """One cycle and the wait after it; trouble with a server ends in a pause that grows."""
+        """One cycle and the wait after it; trouble of any kind ends in a pause that grows, and only here."""
         try:
-            await self._connect()
             await self._cycle(Summary())
-            self._failures = self._refused = 0
-            systemd.notify("READY=1\nWATCHDOG=1\nSTATUS=watching the mailbox")
+            self._believe_a_refused_login()
+            self._refused, self._watching = 0, True
+            systemd.notify(f"READY=1\nWATCHDOG=1\nSTATUS={self._status()}")
             await self._wait()
-        except LoginRefused:
+            self._failures = 0  # only a wait that held: a server that takes us in and hangs up is not to be hammered
+        except LoginRefused as error:
             self._refused += 1
             if self._refused >= LOGIN_TRIES:
                 raise
-            await self._pause("the login was refused")
-        except TryLater as error:
             await self._pause(str(error))
+        except MailbotError as error:
+            if isinstance(error, OwnerMustFix) and not self._watching:
+                raise  # at the start somebody is looking; later a watcher that ended would be the worst of all
+            await self._pause(str(error))
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: told in the log, and the watch goes on
+            LOG.error("a mistake in mailbot: %s", where(error))  # noqa: TRY400 - its text may quote mail
+            await self._pause("a mistake in mailbot, see the log")
+
+    def _believe_a_refused_login(self) -> None:
+        if isinstance(self.trouble, LoginRefused):
+            raise self.trouble
+
+    def _status(self) -> str:
+        parts = ["watching the mailbox"]
+        if self.trouble is not None:
+            parts.append(f"letters wait: {self.trouble}")
+        if self._unfiled:
+            parts.append(f"not filed: {self._unfiled}")
+        return "; ".join(parts)
 
     async def _wait(self) -> None:
         if not self._stopping:
@@ -187,8 +248,11 @@ class App:
         seconds = BACKOFF[min(self._failures, len(BACKOFF) - 1)] * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         self._failures += 1
         LOG.warning("trying again in %.0f seconds: %s", seconds, why)
-        systemd.notify(f"STATUS=trying again in {seconds:.0f} seconds")
-        self._wake.clear()
+        # Ready: the configuration is good and the loop runs; a start that waits for a server would be ended by systemd.
+        # Fed: an attempt that came to its end is a sign of life too, and being started anew would help nothing.
+        systemd.notify(f"READY=1\nWATCHDOG=1\nSTATUS=trying again in {seconds:.0f} seconds: {why}")
+        if not self._stopping:
+            self._wake.clear()
         try:
             await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -19,7 +19,7 @@ from mailbot.classify import Decision, Verdict
 from mailbot.clicks import Answer, follow_link
 from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.decide import Delivery, Known, Policy, Sent, decide
-from mailbot.errors import MailbotError, TryLater
+from mailbot.errors import MailbotError, Refused, TryLater
 from mailbot.links import SEND, Said, said
 from mailbot.mailbox import Fetched, InboxStatus
 from mailbot.message import Message
@@ -119,7 +119,8 @@ async def _rounded_off(
     """Settle what was committed, flag what was set aside, and move the water mark."""
     await settle()
     for uid in done.aside:
-        await world.imap.call(world.imap.mailbox.flag, uid, ASIDE)
+        with suppress(Refused):  # the owner has his notice; a mark that cannot be set must not hold up the rest
+            await world.imap.call(world.imap.mailbox.flag, uid, ASIDE)
     _mark(world, next_uid, messages)
 
 
@@ -279,6 +280,8 @@ def plan_for(
 
     A message that was committed before a crash is known by its place and left as it was decided.
     """
+    if not fetched.raw:
+        raise ValueError("the server lists the message and does not give it (I26)")
     now = world.now()
     message, verdict = reader.understood(fetched.raw, understood)
     with world.register.transaction():
@@ -368,7 +371,8 @@ def known_about(world: World, reader: Reader, message: Message, verdict: Verdict
     address = verdict.sender.address if verdict.sender else None
     return Known(
         next_number=register.next_number(reader.policy.prefix, now.year),
-        copies=len(register.find_digest(message.digest)),
+        copies=tuple(register.find_digest(message.digest)),
+        ours=message.message_id is not None and register.find_letter(message.message_id) is not None,
         client=register.client(address) if address else None,
         thread=_thread(register, reader, message, address),
         letter=_came_back(register, reader, message) if verdict.automatic == "bounce" else None,

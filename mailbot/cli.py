@@ -98,14 +98,14 @@ def once(config: str | None, *, as_json: bool) -> None:
     from mailbot import app  # noqa: PLC0415
     from mailbot.config import load  # noqa: PLC0415
 
-    async def turn() -> dict[str, int]:
+    async def turn() -> tuple[dict[str, int], MailbotError | None]:
         daemon = app.open_app(load(config))
         try:
-            return (await daemon.once()).as_json()
+            return (await daemon.once()).as_json(), daemon.trouble
         finally:
             await daemon.close()
 
-    summary = asyncio.run(turn())
+    summary, trouble = asyncio.run(turn())
     if as_json:
         click.echo(json.dumps(summary))
     else:
@@ -113,6 +113,8 @@ def once(config: str | None, *, as_json: bool) -> None:
     if summary["letters_failed"] or summary["aside"]:
         click.echo("mailbot: something needs the owner; he was sent a notice", err=True)
         sys.exit(1)
+    if trouble is not None:
+        raise trouble
 
 
 @mailbot.command(epilog=_example("mailbot check --offline"))

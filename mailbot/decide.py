@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from mailbot.case import Case
 from mailbot.classify import Decision, Verdict
-from mailbot.client import ClientRecord, QueuedLetter
+from mailbot.client import ClientRecord, Filing, QueuedLetter, SeenMessage
 from mailbot.deadlines import Terms, terms
 from mailbot.message import Message
 from mailbot.plan import (
@@ -97,7 +97,8 @@ class Known:
     """What the register knows that bears on this message."""
 
     next_number: str
-    copies: int = 0  # how often these very bytes were handled before
+    copies: tuple[SeenMessage, ...] = ()  # every time these very bytes were handled before
+    ours: bool = False  # its Message-ID is that of a letter of ours
     client: ClientRecord | None = None  # whose address the verdict's sender has
     thread: tuple[ClientRecord, Case] | None = None  # the case this message answers to, by thread or number
     letter: QueuedLetter | None = None  # the letter of ours that a bounce is about
@@ -140,7 +141,7 @@ def _by_what_is_known(arrival: Arrival) -> Plan | None:
         return _again(arrival)
     if verdict.automatic == "bounce" and known.letter is not None:
         return _bounced(arrival, known.letter)
-    if verdict.sender is not None and verdict.sender.address.lower() in arrival.policy.addresses:
+    if known.ours or (verdict.sender is not None and verdict.sender.address.lower() in arrival.policy.addresses):
         return _own(arrival)
     if known.thread is not None and _belongs(arrival, known.thread[1]):
         return _joined(arrival, *known.thread)
@@ -162,15 +163,17 @@ def _by_verdict(arrival: Arrival) -> Plan:
 
 def _again(arrival: Arrival) -> Plan:
     """The same bytes again: an alias and a list, or a copy after a crash (M22). Filed once more, then left alone."""
-    if arrival.known.copies > 1:
+    copies = arrival.known.copies
+    if len(copies) > 1:
         return Plan("these very bytes were handled twice before: left where the owner put them")
-    actions: tuple[Action, ...] = (Remember("duplicate"), FileUnder(arrival.person))
+    filed = any(one.filing is not Filing.NONE for one in copies)
+    actions: tuple[Action, ...] = (Remember("duplicate"), *((FileUnder(arrival.person),) if filed else ()))
     return Plan("the same message was handled before: no second case, no second letter", actions, arrival.person)
 
 
 def _own(arrival: Arrival) -> Plan:
     """Our own or the owner's mail is never a person's request; what the owner passes on, he is asked about (M15)."""
-    if arrival.verdict.decision is Decision.OTHER or arrival.message.headers.get("x-mailbot"):
+    if arrival.known.ours or arrival.verdict.decision is Decision.OTHER or arrival.message.headers.get("x-mailbot"):
         return Plan("mail from one of our own addresses is no request")
     return Plan(
         "the owner passed on what looks like a request: he is asked whose it is",

@@ -79,6 +79,7 @@ def furnish(settings: Settings) -> House:
         retry=Retry(
             tuple(timedelta(minutes=pause) for pause in limits["retry"]["pauses"]),
             timedelta(days=limits["retry"]["give_up_days"]),
+            timedelta(hours=limits["retry"]["tell_owner_hours"]),
         ),
         ladder=ladder,
         links=buttons,

@@ -17,13 +17,21 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from imapclient import IMAPClient, SocketTimeout
-from imapclient.exceptions import CapabilityError, IMAPClientAbortError, IMAPClientError, LoginError, ProtocolError
+from imapclient.exceptions import (
+    CapabilityError,
+    IMAPClientAbortError,
+    IMAPClientError,
+    IMAPClientReadOnlyError,
+    LoginError,
+    ProtocolError,
+)
 
 from mailbot import folders, large
-from mailbot.errors import LoginRefused, OwnerMustFix, Refused, TryLater
+from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix, Refused, TryLater
 from mailbot.folders import Namespace
 
 LOG = logging.getLogger(__name__)
@@ -36,6 +44,10 @@ WHOSE = "BODY.PEEK[HEADER.FIELDS (FROM SENDER REPLY-TO TO CC BCC SUBJECT MESSAGE
 SAME = 20  # messages of a folder that are compared with one that may have been put there before a crash
 SEARCH_RANGE = 100_000  # UIDs a SEARCH: IMAPClient refuses an answer of more than a million bytes (I29)
 OUR_MESSAGE_ID = re.compile(r"<[0-9a-f]{32}@[a-z0-9.-]{1,253}>")
+SEEN = (b"\\Seen",)
+CLAIM_FIELD = "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]"
+R = TypeVar("R")
+PATIENCE = ("[LIMIT]", "[UNAVAILABLE]", "[INUSE]", "[SERVERBUG]")  # RFC 5530: nothing is wrong with what we asked
 COPYUID = re.compile(rb"(\d+) ([\d:,]+) ([\d:,]+)")
 
 
@@ -117,6 +129,8 @@ class Mailbox:
         self._selected: tuple[str, bool] | None = None
         self._folders: set[str] = set()
         self._uidvalidity = 0
+        self._uidnext = 0  # of the inbox when it was last selected
+        self._looked_to = 0  # the UIDs below this were asked for
         self._ear, self._bell = socket.socketpair()
         self._ear.settimeout(0)
         self._bell.settimeout(0)
@@ -131,11 +145,15 @@ class Mailbox:
     def connect(self) -> None:
         """Open the connection, log in and look around. LoginRefused, OwnerMustFix or TryLater when it cannot be."""
         self._drop()
-        with self._translated(connecting=True):
-            client = self._open()
-            self._client = client
-            self._login(client)
-            self._look_around(client)
+        try:
+            with self._translated(connecting=True):
+                client = self._open()
+                self._client = client
+                self._login(client)
+                self._look_around(client)
+        except MailbotError:
+            self._drop()  # half a connection would pass for one that works
+            raise
 
     def _open(self) -> IMAPClient:
         settings = self.settings
@@ -149,10 +167,16 @@ class Mailbox:
         )
         client.normalise_times = False  # aware times: a naive local one is ambiguous when the clock goes back (I37)
         if settings.security == "starttls":
-            client.starttls(context)
+            self._encrypt(client, context)
         # IMAPClient sends a command in two small writes; without this they wait for each other (measured: 44 ms).
         client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return client
+
+    def _encrypt(self, client: IMAPClient, context: ssl.SSLContext) -> None:
+        self._client = client  # so that it is dropped whatever comes
+        if not client.has_capability("STARTTLS"):
+            raise OwnerMustFix("imap: the server does not offer STARTTLS: nothing is sent in the clear")
+        client.starttls(context)
 
     def _login(self, client: IMAPClient) -> None:
         settings = self.settings
@@ -162,8 +186,11 @@ class Mailbox:
             else:
                 client.login(settings.username, settings.password)
         except LoginError as error:
+            if isinstance(error.__context__, IMAPClientAbortError):
+                # It says nothing about the password: three of these must not end the watch.
+                raise TryLater("imap: the connection was lost during the login") from error
             said = str(error).upper()
-            if "[LIMIT]" in said or "[UNAVAILABLE]" in said or "[INUSE]" in said:
+            if any(code in said for code in PATIENCE):
                 raise TryLater("imap: the server takes no login for the moment") from error
             if "[PRIVACYREQUIRED]" in said:
                 raise OwnerMustFix(
@@ -188,15 +215,14 @@ class Mailbox:
         if not self.sent_folder:
             self.sent_folder = self.namespace.path("Sent")
             self._ensure(self.sent_folder)
-        chosen = client.select_folder(self._inbox)
-        self._selected = (self._inbox, False)
+        chosen = client.select_folder(self.inbox)
+        self._selected, self._uidnext, self._looked_to = (self.inbox, False), 0, 0
         self._uidvalidity = int(chosen[b"UIDVALIDITY"])
         self._permanent = tuple(_text(flag) for flag in chosen.get(b"PERMANENTFLAGS", ()))
-        if b"READ-ONLY" in chosen:
-            raise OwnerMustFix(f"imap: {self._inbox} can only be read with this login: messages could not be filed")
 
     @property
-    def _inbox(self) -> str:
+    def inbox(self) -> str:
+        """The watched folder, as this server names it."""
         return self.namespace.path(self.settings.inbox)
 
     @property
@@ -209,7 +235,7 @@ class Mailbox:
         can = {_text(capability) for capability in self._capabilities}
         return {
             "namespace": repr(self.namespace.prefix) + " with " + repr(self.namespace.delimiter),
-            "inbox": self._inbox,
+            "inbox": self.inbox,
             "sent": self.sent_folder,
             "clients": self.clients_parent,
             "waiting": "IDLE and a regular look" if "IDLE" in can else "a regular look (no IDLE)",
@@ -217,6 +243,10 @@ class Mailbox:
             "flags": "own keywords" if "\\*" in self._permanent else "only the standard flags",
             "capabilities": sorted(can),
         }
+
+    def give_up(self) -> None:
+        """Leave the connection unused, so that the next look begins with a new one."""
+        self._drop()
 
     def close(self) -> None:
         """Say goodbye, briefly."""
@@ -238,31 +268,35 @@ class Mailbox:
         with self._translated() as client:
             # STATUS of the selected folder is allowed and cheap; NOOP first makes the server say what is new.
             client.noop()
-            found = client.folder_status(self._inbox, ["UIDVALIDITY", "UIDNEXT", "MESSAGES"])
+            found = client.folder_status(self.inbox, ["UIDVALIDITY", "UIDNEXT", "MESSAGES"])
             now = InboxStatus(*(int(found[name]) for name in (b"UIDVALIDITY", b"UIDNEXT", b"MESSAGES")))
             if now.uidvalidity != self._uidvalidity:
                 self._selected = None
-                self._select(self._inbox)
+                self._looked_to = 0
+                self._select(self.inbox)
                 self._uidvalidity = now.uidvalidity
             return now
 
     def uids_from(self, first: int, folder: str | None = None) -> list[int]:
         """Return the UIDs from `first` on, ascending. Asked in ranges, and filtered: `n:*` always gives one (I30)."""
         with self._translated() as client:
-            name = folder or self._inbox
+            name = folder or self.inbox
             uidnext = int(client.folder_status(name, ["UIDNEXT"])[b"UIDNEXT"])
             self._select(name, readonly=folder is not None)
+            _said(client).pop("EXISTS", None)  # whatever it spoke of, the search sees
             found: set[int] = set()
             for start in range(max(first, 1), uidnext, SEARCH_RANGE):
                 end = min(start + SEARCH_RANGE, uidnext) - 1
                 found.update(client.search(["UID", f"{start}:{end}"]))
             found.update(client.search(["UID", f"{max(first, uidnext)}:*"]))
+            if folder is None:
+                self._looked_to = max(uidnext, *(uid + 1 for uid in found), 1)
             return sorted(uid for uid in found if uid >= first)
 
     def answered(self) -> list[int]:
         """Return the UIDs in the inbox that the owner's mail program marked as answered."""
         with self._translated() as client:
-            self._select(self._inbox)
+            self._select(self.inbox)
             return sorted(client.search(["ANSWERED"]))
 
     def fetch(self, uids: Sequence[int], folder: str | None = None) -> Iterator[list[Fetched]]:
@@ -276,7 +310,7 @@ class Mailbox:
         if not uids:
             return []
         with self._translated() as client:
-            self._select(folder or self._inbox, readonly=folder is not None)
+            self._select(folder or self.inbox, readonly=folder is not None)
             found = client.fetch(uids, ["RFC822.SIZE", "INTERNALDATE"])
         return [
             (uid, int(data[b"RFC822.SIZE"]), _aware(data[b"INTERNALDATE"]))
@@ -286,12 +320,15 @@ class Mailbox:
 
     def _fetch_batch(self, batch: Sequence[tuple[int, int, datetime]], folder: str | None) -> list[Fetched]:
         with self._translated() as client:
-            self._select(folder or self._inbox, readonly=folder is not None)
+            self._select(folder or self.inbox, readonly=folder is not None)
             small = [uid for uid, size, _ in batch if size <= WHOLE]
             bodies = client.fetch(small, ["BODY.PEEK[]"]) if small else {}
             out = []
             for uid, size, at in batch:
-                raw = bodies.get(uid, {}).get(b"BODY[]") if size <= WHOLE else self._compose(client, uid)
+                if size > WHOLE:
+                    raw = self._compose(client, uid)
+                else:  # a message that is there without its text (NIL, I26) is not gone: it comes as no bytes at all
+                    raw = (bodies[uid].get(b"BODY[]") or b"") if uid in bodies else None
                 if raw is not None:
                     out.append(Fetched(uid, raw, size, at, complete=size <= WHOLE))
             return out
@@ -322,13 +359,27 @@ class Mailbox:
         its answer then prove within the read timeout that the connection lives. `wake` ends the wait at once.
         """
         with self._translated() as client:
-            self._select(self._inbox)
+            self._select(self.inbox)
+            if self._uidnext > self._looked_to or "EXISTS" in _said(client):
+                return True  # it came while we were busy elsewhere: IDLE would not speak of it again
             if b"IDLE" not in self._capabilities:
                 return self._woken(seconds)
-            client.idle()
+            if not self._idle(client):
+                return self._woken(seconds)
             hint = self._buffered(client) or self._readable(client, seconds)
             client.idle_done()
             return hint
+
+    def _idle(self, client: IMAPClient) -> bool:
+        """Enter IDLE; False when the server will not. Lines may come before its `+`, where IMAPClient.idle() fails."""
+        imap = client._imap  # noqa: SLF001 - the parts idle() itself is made of
+        tag = client._idle_tag = imap._command("IDLE")  # noqa: SLF001
+        while imap._get_response() is not None:  # noqa: SLF001 - None is the `+`
+            if imap.tagged_commands.get(tag):
+                imap.tagged_commands.pop(tag)
+                self._capabilities.discard(b"IDLE")
+                return False
+        return True
 
     def _buffered(self, client: IMAPClient) -> bool:
         """Tell whether bytes came along with the server's `+`: they sit in imaplib's buffer, not in the socket."""
@@ -382,7 +433,7 @@ class Mailbox:
             current = [one for one in wanted if one.uidvalidity == self._uidvalidity]
             out += [Moved(one.uid, one.digest, "gone") for one in wanted if one.uidvalidity != self._uidvalidity]
             try:
-                out += self._move_to(folder, current)
+                out += self._into(folder, partial(self._move_to, folder, current))
             except Refused as error:
                 out += [Moved(one.uid, one.digest, "failed", str(error)) for one in current]
         return out
@@ -391,7 +442,7 @@ class Mailbox:
         if not wanted:
             return []
         with self._translated() as client:
-            self._select(self._inbox)
+            self._select(self.inbox)
             there = set(client.fetch([one.uid for one in wanted], ["RFC822.SIZE"]))
             present = [one for one in wanted if one.uid in there]
             if present:
@@ -423,7 +474,7 @@ class Mailbox:
         if b"MOVE" in self._capabilities:
             return self._carried(client, folder, [one.uid for one in present], client.move)
         before = self._already_there(client, folder, present)
-        self._select(self._inbox)
+        self._select(self.inbox)
         missing = [one.uid for one in present if one.digest not in before]
         done = {one.uid for one in present if one.digest in before}
         if missing:
@@ -440,7 +491,7 @@ class Mailbox:
     ) -> set[int]:
         """MOVE or COPY, and look at the target: the answer alone proves nothing (I21, I22)."""
         before = _count(client, folder)
-        responses = client._imap.untagged_responses  # noqa: SLF001 - COPYUID is kept nowhere else
+        responses = _said(client)
         responses.pop("COPYUID", None)
         carry(uids, folder)
         after = _count(client, folder)
@@ -460,22 +511,42 @@ class Mailbox:
             found |= self._digests(folder, same[-SAME:])
         return found
 
-    def append(self, folder: str, raw: bytes, message_id: str, when: datetime, *, look: bool = True) -> None:
-        """Put a copy of our own letter into a folder, as read. `look` first whether a crash left one there already."""
+    def _into(self, folder: str, step: Callable[[], R]) -> R:
+        """Do a step that needs the folder, and once more when it turns out that somebody removed it (I20)."""
+        try:
+            return step()
+        except Refused:
+            self.relist()
+            if folder in self._folders:
+                raise
+            return step()
+
+    def append(self, folder: str, raw: bytes, message_id: str, when: datetime, flags: Collection[bytes] = SEEN) -> None:
+        """Put a copy of our own letter into a folder, unless a crash left one there already."""
         if not OUR_MESSAGE_ID.fullmatch(message_id):
             raise ValueError("only a Message-ID of our own making may be searched for")
+        self._into(folder, partial(self._append, folder, raw, message_id, when, flags))
+
+    def _append(self, folder: str, raw: bytes, message_id: str, when: datetime, flags: Collection[bytes]) -> None:
         with self._translated() as client:
             self._ensure(folder)
-            if look:
-                self._select(folder, readonly=True)
-                if client.search(["HEADER", "Message-ID", message_id]):
-                    return
-            client.append(folder, raw, [b"\\Seen"], when)
+            self._select(folder, readonly=True)
+            if not client.search(["HEADER", "Message-ID", message_id]):
+                client.append(folder, raw, flags, when)
+
+    def claims(self, mark: str) -> list[str]:
+        """Return the Message-IDs of the mails in the clients' parent folder whose X-Mailbot is `mark`, oldest first."""
+        with self._translated() as client:
+            self._ensure(self.clients_parent)
+            self._select(self.clients_parent, readonly=True)
+            uids = client.search(["HEADER", "X-Mailbot", mark])
+            found = client.fetch(uids, [CLAIM_FIELD]) if uids else {}
+            return [_message_id(found[uid]) for uid in sorted(found)]
 
     def flag(self, uid: int, keyword: str) -> bool:
         r"""Mark a message in the inbox, with \Flagged where the server keeps no keywords; False when it has gone."""
         with self._translated() as client:
-            self._select(self._inbox)
+            self._select(self.inbox)
             name = keyword if "\\*" in self._permanent else "\\Flagged"
             return bool(client.add_flags([uid], [name.encode()]))
 
@@ -518,7 +589,7 @@ class Mailbox:
                 return False
             if _count(client, folder)[0]:
                 return False
-            self._select(self._inbox)
+            self._select(self.inbox)
             with suppress(IMAPClientError):
                 client.unsubscribe_folder(folder)
             client.delete_folder(folder)
@@ -529,11 +600,6 @@ class Mailbox:
         """Look again at which folders there are: the owner may have made some since we connected."""
         with self._translated() as client:
             self._folders = {_text(item[2]) for item in client.list_folders()}
-
-    @property
-    def inbox(self) -> str:
-        """The inbox, as this server names it."""
-        return self._inbox
 
     def _ensure(self, folder: str) -> None:
         """Make and subscribe the folder when the list does not have it (never folder_exists: I19)."""
@@ -559,8 +625,11 @@ class Mailbox:
         if self._selected == (folder, readonly) or self._client is None:
             return
         self._selected = None
-        self._client.select_folder(folder, readonly=readonly)
+        chosen = self._client.select_folder(folder, readonly=readonly)
         self._selected = (folder, readonly)
+        if folder == self.inbox:
+            self._uidnext = int(chosen.get(b"UIDNEXT", 0))
+            _said(self._client).pop("EXISTS", None)
 
     @contextmanager
     def _translated(self, *, connecting: bool = False) -> Iterator[IMAPClient]:
@@ -579,17 +648,24 @@ class Mailbox:
             raise OwnerMustFix(f"imap: the server's certificate is not right ({error.verify_message})") from error
         except CapabilityError as error:
             raise Refused("the server cannot do this") from error
+        except IMAPClientReadOnlyError as error:
+            raise OwnerMustFix("imap: the mailbox can only be read: give this login the right to move mail") from error
         except (IMAPClientAbortError, ProtocolError, OSError, EOFError) as error:
             self._drop()
             raise TryLater(f"imap: the connection was lost ({type(error).__name__})") from error
         except IMAPClientError as error:
+            if connecting:
+                raise TryLater("imap: the server does not let us in for the moment") from error
             raise _refusal(error) from error
+        except Exception as error:
+            self._drop()  # an answer the library trips over: what it says may quote mail, so only its class is kept
+            raise TryLater(f"imap: the server's answer could not be understood ({type(error).__name__})") from error
 
 
 def _refusal(error: IMAPClientError) -> TryLater | Refused:
     """A tagged NO: what its response code means (RFC 5530). Its text may quote a folder, so only the code is kept."""
     said = str(error).upper()
-    if any(code in said for code in ("[LIMIT]", "[UNAVAILABLE]", "[INUSE]", "[SERVERBUG]")):
+    if any(code in said for code in PATIENCE):
         return TryLater("imap: the server asks for patience")
     if "[OVERQUOTA]" in said:
         return Refused("the mailbox is full: make room, nothing is deleted by mailbot")
@@ -626,6 +702,12 @@ def _header_of(data: Mapping[bytes, Any]) -> bytes:
     return next((value for key, value in data.items() if key.startswith(b"BODY[HEADER") and value), b"")
 
 
+def _said(client: IMAPClient) -> dict[str, list[Any]]:
+    """What the server said without being asked: COPYUID and an EXISTS in passing are kept nowhere else."""
+    said: dict[str, list[Any]] = client._imap.untagged_responses  # noqa: SLF001
+    return said
+
+
 def _count(client: IMAPClient, folder: str) -> tuple[int, int]:
     found = client.folder_status(folder, ["MESSAGES", "UIDNEXT"])
     return int(found[b"MESSAGES"]), int(found[b"UIDNEXT"])
@@ -652,6 +734,12 @@ def _numbers(uid_set: bytes) -> list[int]:
 
 def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _message_id(data: Mapping[bytes, Any]) -> str:
+    """The Message-ID in a fetched header field, or nothing that could be ours."""
+    field = next((value for key, value in data.items() if key.startswith(b"BODY[")), b"")
+    return _text(field).partition(":")[2].strip()
 
 
 def _text(value: bytes | str) -> str:

@@ -22,6 +22,7 @@ LOG = logging.getLogger(__name__)
 AFTER_DOT = 600.0  # seconds: RFC 5321, 4.5.3.2.6 gives the server ten minutes to say that it has the message
 COMMAND = 60.0  # seconds for every other answer
 QUIT = 5.0  # a server that does not say goodbye has our letter all the same (S6)
+TOO_BIG = 552  # RFC 1870, section 6.1
 LOGIN_NO = {530, 534, 535}  # RFC 4954, section 6: asking again with the same password will not help
 
 
@@ -94,9 +95,12 @@ class Outbox:
         try:
             await client.mail(envelope_from, options=options, encoding="utf-8" if options else "ascii")
             await client.rcpt(recipient, encoding="utf-8" if options else "ascii")
+        except aiosmtplib.SMTPSenderRefused as error:
+            await self._reset(client)
+            raise _about_us(error.code) from error
         except aiosmtplib.SMTPResponseException as error:
             await self._reset(client)
-            raise _meaning(error.code, "the recipient or the letter", this_letter_only=True) from error
+            raise _meaning(error.code, "the recipient") from error
         except (aiosmtplib.SMTPException, OSError, UnicodeError) as error:
             await self._discard()
             raise NotSent(f"the connection to the mail server was lost ({type(error).__name__})") from error
@@ -108,8 +112,11 @@ class Outbox:
         except aiosmtplib.SMTPResponseException as error:
             if 200 <= error.code < 300:  # noqa: PLR2004 - RFC 5321, 4.2.1: the family of yes
                 return Accepted(f"{error.code} {error.message}")
+            if error.code < 400:  # noqa: PLR2004 - no answer at all: rubbish on the line
+                await self._discard()
+                raise NotSent("the mail server's answer could not be understood", maybe=True) from error
             await self._reset(client)
-            raise _meaning(error.code, "the letter", this_letter_only=True) from error
+            raise _meaning(error.code, "the letter") from error
         except (aiosmtplib.SMTPException, OSError) as error:
             await self._discard()
             raise NotSent(
@@ -180,12 +187,19 @@ def wire_address(address: str) -> str:
         raise Refused("the domain of the address is no domain name") from error
 
 
-def _meaning(code: int, what: str, *, this_letter_only: bool) -> TryLater | Refused:
+def _meaning(code: int, what: str) -> TryLater | Refused:
     """Return what an answer means: 4xx is later (S1), 5xx is never (S2), rubbish is later (RFC 5321, 4.2.1)."""
     if 500 <= code < 600:  # noqa: PLR2004 - RFC 5321, 4.2.1: the family of no
         return Refused(f"the mail server refused {what} for good ({code})")
     closing = code == 421  # noqa: PLR2004 - RFC 5321, 3.8: the server is closing the channel
-    return NotSent(f"the mail server asks for patience ({code})", this_letter_only=this_letter_only and not closing)
+    return NotSent(f"the mail server asks for patience ({code})", this_letter_only=not closing)
+
+
+def _about_us(code: int) -> TryLater | Refused:
+    """Return what a no to MAIL means. It is about us and so about every letter: none may be given up for it at once."""
+    if code == TOO_BIG:
+        return Refused(f"the mail server finds the letter too big ({code})")
+    return NotSent(f"the mail server takes nothing from our address for the moment ({code})")
 
 
 def _unreachable(error: Exception) -> TryLater | OwnerMustFix:

@@ -23,8 +23,8 @@ from mailbot import record as records
 from mailbot.case import Event
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter
 from mailbot.deadlines import terms
-from mailbot.errors import LoginRefused, Refused, TryLater
-from mailbot.mailbox import Mailbox, Move
+from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix, Refused, TryLater
+from mailbot.mailbox import SEEN, Mailbox, Move
 from mailbot.outbox import Outbox
 from mailbot.plan import NotifyOwner
 from mailbot.record import Desk
@@ -32,6 +32,7 @@ from mailbot.register import Register
 from mailbot.understanding import Understanding
 
 LOG = logging.getLogger(__name__)
+IN_A_ROW = 3  # letters put off one after the other: then it is the server that wants less of us, not a recipient (S9)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +61,7 @@ class Retry:
 
     pauses: tuple[timedelta, ...] = (timedelta(minutes=5),)
     give_up: timedelta = timedelta(days=4)
+    tell_owner: timedelta = timedelta(hours=4)
 
     def next_try(self, attempts: int, now: datetime) -> datetime:
         """Return the moment of the next attempt after this many failed ones."""
@@ -74,6 +76,8 @@ class Settled:
     waiting: int = 0
     failed: int = 0
     filed: int = 0
+    trouble: MailbotError | None = None  # why no letter can leave at the moment
+    unfiled: str = ""  # why the mailbox refuses a copy or a move
 
 
 @dataclass(slots=True)
@@ -94,14 +98,15 @@ class World:
     stopping: bool = False  # finish the letter or the batch in hand and begin no other
 
 
-async def settle(world: World) -> Settled:
+async def settle(world: World, *, letters: bool = True) -> Settled:
     """Work off everything the register owes at this moment and return what was done.
 
-    A server that is away ends the round with TryLater after the register has been told; everything stays owed.
+    A mailbox that is away ends the round with TryLater; a mail server that is away is `trouble`. All stays owed.
     """
     done = Settled()
-    await _send_letters(world, done)
-    await _put_copies(world)
+    if letters:
+        await _send_letters(world, done)
+    await _put_copies(world, done)
     await _file(world, done)
     return done
 
@@ -115,6 +120,7 @@ async def settle_letters(world: World) -> Settled:
 
 async def _send_letters(world: World, done: Settled) -> None:
     """Offer every letter whose time has come, oldest first; the first server trouble ends the round for all."""
+    in_a_row = 0
     for place, letter in _due(world):
         if world.stopping:
             break
@@ -128,14 +134,18 @@ async def _send_letters(world: World, done: Settled) -> None:
         except Refused as error:
             _failed(world, place, letter, str(error))
             done.failed += 1
-        except LoginRefused:
-            raise
-        except TryLater as error:
+        except LoginRefused as error:
+            done.trouble = error
+            break
+        except (TryLater, OwnerMustFix) as error:
             _postponed(world, place, letter, str(error))
             done.waiting += 1
-            if not getattr(error, "this_letter_only", False):
+            in_a_row += 1
+            if not getattr(error, "this_letter_only", False) or in_a_row == IN_A_ROW:
+                done.trouble = error
                 break
         else:
+            in_a_row = 0
             update(
                 world,
                 place,
@@ -206,6 +216,9 @@ def _postponed(world: World, place: str, letter: QueuedLetter, why: str) -> None
     if letter.audience == "person" and now - letter.queued > world.retry.give_up:
         _failed(world, place, letter, f"given up after {world.retry.give_up.days} days: {why}")
         return
+    if letter.audience == "owner" and now - letter.queued >= world.retry.tell_owner:
+        update(world, place, lambda r: records.with_letter(r, records.in_the_inbox(letter, now, why)))
+        return
     again = replace(letter, attempts=attempts, next_try=world.retry.next_try(attempts, now), reason=why)
     LOG.warning("letter %s waits until %s: %s", letter.letter, again.next_try, why)
     update(world, place, lambda r: records.with_letter(r, again))
@@ -215,6 +228,8 @@ def _failed(world: World, place: str, letter: QueuedLetter, why: str) -> None:
     """A permanent no: the record and the case say so and the owner is told at once (S2)."""
     now = world.now()
     lost = replace(letter, state=LetterState.FAILED, settled=now, reason=why, copies=())
+    if letter.audience == "owner":
+        lost = records.in_the_inbox(letter, now, why)  # the owner always hears of it, if not by mail then there
     LOG.error("letter %s of case %s was refused for good", letter.letter, letter.case or "-")
 
     def change(before: ClientRecord) -> ClientRecord:
@@ -229,17 +244,28 @@ def _failed(world: World, place: str, letter: QueuedLetter, why: str) -> None:
     update(world, place, change)
 
 
-async def _put_copies(world: World) -> None:
-    """Put a copy of each sent letter into Sent and the client's folder. A failure is no failure to send (S13)."""
+async def _put_copies(world: World, done: Settled) -> None:
+    """Put a copy of each sent letter where it is owed. A failure is no failure to send (S13); it stays owed."""
+    mailbox = world.imap.mailbox
     for place, letter in list(world.register.owed_copies()):
         raw = world.composed(letter).as_bytes()
         for copy in letter.copies:
-            folder = world.imap.mailbox.sent_folder if copy == "sent" else await _folder(world, place)
-            if folder:
-                await world.imap.call(
-                    world.imap.mailbox.append, folder, raw, letter.message_id, letter.settled or world.now()
-                )
+            folder = await _folder_for(world, place, copy)
+            flags = (b"\\Flagged",) if copy == records.INBOX else SEEN
+            try:
+                if folder:
+                    at = letter.settled or world.now()
+                    await world.imap.call(mailbox.append, folder, raw, letter.message_id, at, flags)
+            except Refused as error:
+                done.unfiled = str(error)
+                return
             update(world, place, partial(_copied, message_id=letter.message_id, copy=copy))
+
+
+async def _folder_for(world: World, place: str, copy: str) -> str | None:
+    mailbox = world.imap.mailbox
+    named = {"sent": mailbox.sent_folder, records.INBOX: mailbox.inbox}
+    return named[copy] if copy in named else await _folder(world, place)
 
 
 def _copied(before: ClientRecord, message_id: str, copy: str) -> ClientRecord:
@@ -274,6 +300,7 @@ async def _file(world: World, done: Settled) -> None:
     for outcome in outcomes:
         if outcome.state == "failed":
             LOG.warning("a message could not be filed and stays where it is: %s", outcome.reason)
+            done.unfiled = outcome.reason
             continue
         filing = Filing.FILED if outcome.state == "filed" else Filing.GONE
         done.filed += filing is Filing.FILED

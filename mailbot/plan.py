@@ -68,12 +68,16 @@ class ReleaseLetters:
 
 @dataclass(frozen=True, slots=True)
 class NotifyOwner:
-    """Queue a notice to the owner, at once. `key` makes it go out once: the same key is never queued again."""
+    """Queue a notice to the owner, at once. `key` makes it go out once: the same key is never queued again.
+
+    `inbox`: it is put into the watched mailbox itself, because no mail can leave.
+    """
 
     notice: str
     key: str
     facts: Facts
     case: str | None = None
+    inbox: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from mailbot.message import Message
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, ReleaseLetters, Remember, SendLetter
 
 # What a letter means in the life of its case, once the server has taken it. Data of the same kind as case.py's table.
+INBOX = "inbox"  # a copy that goes into the watched mailbox: how the owner is reached when mail cannot leave
 EVENTS_OF_LETTERS = {
     "acknowledgement": ("acknowledged",),
     "identity": ("acknowledged", "identity_asked"),
@@ -206,7 +207,7 @@ def letter_of(
 
 def notice_of(action: NotifyOwner, desk: Desk, now: datetime) -> QueuedLetter:
     """Return the notice as it is queued: to the owner, in his language, never held."""
-    return QueuedLetter(
+    notice = QueuedLetter(
         message_id=message_id(action.key, desk.domain),
         letter=action.notice,
         audience="owner",
@@ -217,6 +218,12 @@ def notice_of(action: NotifyOwner, desk: Desk, now: datetime) -> QueuedLetter:
         queued=now,
         key=action.key,
     )
+    return in_the_inbox(notice, now, "no mail can leave") if action.inbox else notice
+
+
+def in_the_inbox(notice: QueuedLetter, now: datetime, why: str) -> QueuedLetter:
+    """Return the notice as one that reaches the owner in the watched mailbox, because mail does not."""
+    return replace(notice, state=LetterState.SENT, settled=now, next_try=None, reason=why, copies=(INBOX,))
 
 
 def message_id(key: str, domain: str) -> str:

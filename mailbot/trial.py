@@ -168,6 +168,8 @@ async def send_digest(explicit: str | None) -> None:
     if not queue_digest(daemon.world, now, now, anyway=True):
         raise OwnerMustFix("mailbot has not looked at the mailbox yet: run `mailbot once` first")
     try:
-        await settle_letters(daemon.world)
+        done = await settle_letters(daemon.world)
     finally:
         await daemon.world.outbox.close()
+    if done.trouble is not None:
+        raise done.trouble

@@ -7,7 +7,7 @@ import pytest
 
 from mailbot.case import open_case
 from mailbot.classify import Decision, Verdict
-from mailbot.client import ClientRecord, QueuedLetter
+from mailbot.client import ClientRecord, Filing, QueuedLetter, SeenMessage
 from mailbot.decide import Caps, Delivery, Kind, Known, Policy, Sent, decide, sender_contradicted
 from mailbot.message import Address, Message
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, SendLetter, StopLetters
@@ -209,5 +209,11 @@ def test_doubt_opens_a_case_in_review_and_leaves_the_message_where_it_is():
 
 
 def test_the_same_bytes_a_third_time_are_left_alone():
-    assert kinds_of(planned(known=replace(NOBODY, copies=1)), FileUnder)
-    assert planned(known=replace(NOBODY, copies=2)).actions == ()
+    elsewhere = SeenMessage("d" * 64, 1, 4, None, NOW, "request", "KN-2026-0001", Filing.FILED)
+    assert kinds_of(planned(known=replace(NOBODY, copies=(elsewhere,))), FileUnder)
+    assert planned(known=replace(NOBODY, copies=(elsewhere, elsewhere))).actions == ()
+
+
+def test_a_copy_of_what_the_owner_must_look_at_stays_in_sight_as_well():
+    doubtful = SeenMessage("d" * 64, 1, 4, None, NOW, "review", "KN-2026-0001", Filing.NONE)
+    assert not kinds_of(planned(known=replace(NOBODY, copies=(doubtful,))), FileUnder)
