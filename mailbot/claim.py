@@ -16,7 +16,7 @@ from mailbot.plan import NotifyOwner
 from mailbot.record import notice_of
 
 LOG = logging.getLogger(__name__)
-CLAIM = "claim"
+CLAIM, MARK = "notice_claim", "notice-claim"  # the letter, and how it is found: what X-Mailbot says
 
 
 async def stake(world: World) -> None:
@@ -27,11 +27,11 @@ async def stake(world: World) -> None:
     mailbox, now = world.imap.mailbox, world.now()
     mail = notice_of(NotifyOwner(CLAIM, f"{CLAIM} {world.register.client_id(CLAIM)}", {}), world.desk, now)
     try:
-        found = await world.imap.call(mailbox.claims, CLAIM)
+        found = await world.imap.call(mailbox.claims, MARK)
         if not found:
             raw = world.composed(mail).as_bytes()
             await world.imap.call(mailbox.append, mailbox.clients_parent, raw, mail.message_id, now)
-            found = await world.imap.call(mailbox.claims, CLAIM)
+            found = await world.imap.call(mailbox.claims, MARK)
     except Refused as error:
         LOG.warning("the mailbox could not be claimed, so a second mailbot would not be noticed: %s", error)
         return
