@@ -27,15 +27,26 @@ WORD = re.compile(
     r"|[.!?;]+(?=\s|$|[\"')\]])|\n\n+|\n[ \t]{0,8}(?:[-*\u2022]|\d[.)])(?=[ \t])|,"  # nor does the dot in "example.nl"
 )
 ENDS = frozenset(".!?;\n")
+ADDRESS = re.compile(r"(?<!\S)\S{0,80}@[\w.-]{0,80}\w|(?<!\S)https?://\S{1,300}")
+AN_ADDRESS = " anaddress "  # what rules see of it: the words in somebody's address say nothing
 CLAUSE = ","
 BREAKS = frozenset(
     {CLAUSE, "maar", "but", "aber", "sondern", "mais", "dus"}
 )  # a "not" before it turns nothing after it
 SENTENCE = 60  # words: a longer sentence is cut, so that a text without full stops is no single sentence
+JOINS = BREAKS | {"en", "and", "und", "et", "then", "dan", "daarna"}  # begin a deed of their own
 WINDOW = 14  # words within which the classes of a rule stand, unless the rule says otherwise
 NEGATION = 4  # words before the deed in which a "not" turns it around
 WIDE = 6  # words before everything in which a needed "not" may stand ("ik wil niet dat jullie ...")
 AFTER = 4  # words after it ("verwijder mijn gegevens niet")
+FAR = 10  # words before the deed for a "not" that rules what follows ("niet dat jullie ...")
+MORE = frozenset(
+    {"meer", "langer", "nodig", "longer", "more", "needed", "mehr", "langer", "plus"}
+)  # "niet meer" denies
+NEED_NOT = frozenset({"hoef", "hoeft", "hoeven"})  # nothing but itself, unless somebody need not do it
+LED = 10  # words before what a rule saw in which another deed leads to it
+TRAILED = 4  # and words after it ("alles wat u van mij heeft wissen")
+TELLING = "tell"  # the class of deeds that stand between
 STEM = 3  # letters: shorter stems would match everything
 MISTYPED = 8  # letters of a word in which one wrong, missing, extra or swapped letter is forgiven
 BESIDE = 12  # words around the words seen in which a class of `none` turns a rule off
@@ -50,6 +61,7 @@ class Rule:
     kind: str | None
     all: tuple[str, ...]
     none: tuple[str, ...] = ()
+    yields: tuple[str, ...] = ()  # gives way when one of these deeds is done to what it saw ("wis wat u van mij heeft")
     weight: float = 0.6
     window: int = WINDOW
     negation: str = "silences"  # silences | ignored | needed
@@ -204,7 +216,7 @@ def _rules(
             except msgspec.ValidationError as error:
                 problems.append(f"{where}: {error}")
                 continue
-            unknown = {part for one in (*rule.all, *rule.none) for part in one.split("|")} - classes.names
+            unknown = {part for one in (*rule.all, *rule.none, *rule.yields) for part in one.split("|")} - classes.names
             problems += [f"{where}: rule {rule.id}: there is no word class `{one}`" for one in sorted(unknown)]
             if rule.id in seen:
                 problems.append(f"{where}: rule {rule.id} exists twice")
@@ -349,7 +361,7 @@ def sentences(text: str, classes: Classes, *, subject: bool = False) -> list[Sen
     out: list[Sentence] = []
     words: list[str] = []
     count = 0
-    for found in WORD.findall(fold(text)):
+    for found in WORD.findall(ADDRESS.sub(AN_ADDRESS, fold(text)) if "@" in text or "://" in text else fold(text)):
         token = found if found[0] in ENDS else found.replace(".", "")
         if token[0] in ENDS:
             if words:
@@ -510,17 +522,50 @@ def _in_sentence(rule: Rule, sentence: Sentence) -> str:
         if rule.negation == "needed":
             fits = any(low - WIDE <= place <= high + AFTER for place in negations)
         else:
-            fits = not any(_turns(place, first, sentence.words) for place in negations)
-        if rule.negation == "ignored" or fits:
+            fits = not _turned(sentence, first)
+        if (rule.negation == "ignored" or fits) and not _led(rule, sentence, low, high):
             return sentence.said(low, high)
     return ""
 
 
-def _turns(negation: int, deed: int, words: Sequence[str]) -> bool:
-    """Tell whether a "not" belongs to this deed: near it, and in the same clause."""
-    if not deed - NEGATION <= negation <= deed + AFTER:
-        return False
-    return not BREAKS.intersection(words[min(negation, deed) : max(negation, deed)])
+def _turned(sentence: Sentence, deed: int) -> bool:
+    """Tell whether a "not" belongs to this deed: near it and in the same clause, or ruling all that follows."""
+    words = sentence.words
+    for place in sentence.places.get("not", ()):
+        if deed - NEGATION <= place <= deed + AFTER and not _breaks(words, place, deed) and not _spent(words, place):
+            return True
+    return any(
+        deed - FAR <= place < deed and not _breaks(words, place, deed) for place in sentence.places.get("not_that", ())
+    )
+
+
+def _breaks(words: Sequence[str], one: int, other: int) -> bool:
+    return not BREAKS.isdisjoint(words[min(one, other) : max(one, other)])
+
+
+def _spent(words: Sequence[str], place: int) -> bool:
+    """Tell whether this "not" denies a state ("die ik niet meer gebruik") and so turns no deed around."""
+    return (
+        words[place] not in NEED_NOT
+        and words[place - 1] not in NEED_NOT
+        and not MORE.isdisjoint(words[place + 1 : place + 3])
+    )
+
+
+def _led(rule: Rule, sentence: Sentence, low: int, high: int) -> bool:
+    """Tell whether another deed is done to what the rule saw: it leads to it, or trails it."""
+    told = max((place for place in _places(sentence, TELLING) if place < low), default=-1)
+    for name in rule.yields:
+        for place in _places(sentence, name):
+            if max(low - LED, told + 1) <= place < low:
+                return True
+            if high < place <= high + TRAILED and not _joins(sentence.words, high, place):
+                return True
+    return False
+
+
+def _joins(words: Sequence[str], one: int, other: int) -> bool:
+    return not JOINS.isdisjoint(words[one + 1 : other])
 
 
 def _places(sentence: Sentence, name: str) -> tuple[int, ...]:
