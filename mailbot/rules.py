@@ -415,7 +415,7 @@ def _names(word: str, classes: Classes) -> tuple[str, ...]:
         if length > len(word):
             break
         found |= classes.stems.get(word[:length], frozenset())
-    for tail, names in classes.tails.items():
+    for tail, names in () if word in classes.exact else classes.tails.items():  # a whole word says more than its end
         if word.endswith(tail):
             found |= names
     if not found and len(word) >= MISTYPED - 1 and word.isalpha():
