@@ -40,9 +40,7 @@ NEGATION = 4  # words before the deed in which a "not" turns it around
 WIDE = 6  # words before everything in which a needed "not" may stand ("ik wil niet dat jullie ...")
 AFTER = 4  # words after it ("verwijder mijn gegevens niet")
 FAR = 10  # words before the deed for a "not" that rules what follows ("niet dat jullie ...")
-MORE = frozenset(
-    {"meer", "langer", "nodig", "longer", "more", "needed", "mehr", "langer", "plus"}
-)  # "niet meer" denies
+MORE = frozenset({"meer", "langer", "nodig", "longer", "more", "needed", "mehr", "plus"})  # "niet meer" denies
 NEED_NOT = frozenset({"hoef", "hoeft", "hoeven"})  # nothing but itself, unless somebody need not do it
 LED = 10  # words before what a rule saw in which another deed leads to it
 TRAILED = 4  # and words after it ("alles wat u van mij heeft wissen")
