@@ -310,11 +310,15 @@ def _names(value: object) -> tuple[str, ...]:
     return tuple(str(one) for one in value) if isinstance(value, list | tuple) else ()
 
 
-def _chained(event: Event, previous: str) -> Event:
-    """Return the event with its hash over the one before and its own canonical JSON (sorted keys, UTF-8)."""
+def chain_text(event: Event, previous: str) -> str:
+    """Return what an event's hash is over: the hash before and its own facts, as canonical JSON (sorted keys)."""
     body = [previous, event.at.isoformat(), event.event, event.reason, event.facts]
-    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
-    return replace(event, hash=hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest())
+    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _chained(event: Event, previous: str) -> Event:
+    """Return the event with its hash over the one before and its own canonical JSON in UTF-8."""
+    return replace(event, hash=hashlib.sha256(chain_text(event, previous).encode("utf-8", "surrogatepass")).hexdigest())
 
 
 def verify_chain(case: Case) -> str | None:

@@ -237,11 +237,19 @@ def cases(config: str | None, *, only_open: bool, as_json: bool) -> None:
 @NUMBER
 @click.option("--kind", "kinds", multiple=True, help="Correct what it is about (and make it a request).")
 @click.option("--no-request", is_flag=True, help="It is no privacy request.")
+@click.option("--evidence", is_flag=True, help="A file to show the authority: what was done when, without contents.")
 @JSON
 @_ends_well
-def case(config: str | None, number: str, kinds: tuple[str, ...], *, no_request: bool, as_json: bool) -> None:
+def case(
+    config: str | None, number: str, kinds: tuple[str, ...], *, no_request: bool, evidence: bool, as_json: bool
+) -> None:
     """Show a case: its timeline and its terms, explained. With --kind the owner corrects it."""
-    from mailbot import owner, views  # noqa: PLC0415
+    from mailbot import owner, trial, views  # noqa: PLC0415
+
+    if evidence:
+        for line in trial.evidence(number, config):
+            click.echo(line)
+        return
 
     if kinds or no_request:
         _say(config, number, "kinds" if kinds else "no-request", kinds=kinds)
@@ -401,6 +409,23 @@ def report(
     for path in wanted:
         replace_file(path, texts[path].encode())
         click.echo(f"wrote {path}")
+
+
+@mailbot.command(epilog=_example("mailbot export KN-2026-0001 --to jan.zip"))
+@CONFIG
+@NUMBER
+@click.option("--to", "file", required=True, type=click.Path(path_type=Path), help="The archive; never over a file.")
+@_ends_well
+def export(config: str | None, number: str, file: Path) -> None:
+    """Write the archive for an access or portability answer: JSON, CSV and the person's messages."""
+    from mailbot.export import export_to  # noqa: PLC0415
+
+    archive = asyncio.run(export_to(number, file, config))
+    click.echo(f"wrote {file}: {len(archive.rows)} messages; send it to {archive.record.address} and to nobody else")
+    if archive.left_out:
+        click.echo(
+            f"{archive.left_out} messages by others in the client's folder were left out: look at them", err=True
+        )
 
 
 @mailbot.command(epilog=_example("mailbot backup /root/mailbot-2026-11-24.tar.gz"))

@@ -580,6 +580,18 @@ class Mailbox:
                     if b"INTERNALDATE" in data
                 ]
 
+    def whole(self, folder: str) -> Iterator[tuple[str, bytes, datetime]]:
+        """Yield each message of a folder and the folders in it, whole: folder, bytes, INTERNALDATE (aware)."""
+        self.relist()
+        inside = sorted(name for name in self._folders if folder and name.startswith(folder + self.namespace.delimiter))
+        for name in [folder, *inside] if self.has_folder(folder) else inside:
+            for uid in self.uids_from(1, name):
+                with self._translated() as client:
+                    self._select(name, readonly=True)
+                    data = client.fetch([uid], ["BODY.PEEK[]", "INTERNALDATE"]).get(uid, {})
+                if data.get(b"BODY[]") is not None:
+                    yield name, data[b"BODY[]"], _aware(data[b"INTERNALDATE"])
+
     def remove_folder(self, folder: str) -> bool:
         """Remove an empty client folder; False when it holds messages or folders, or is no client folder."""
         delimiter = self.namespace.delimiter

@@ -14,6 +14,7 @@ from mailbot.casework import No, Word, follow
 from mailbot.client import ClientRecord
 from mailbot.config import Settings
 from mailbot.decide import NOBODY
+from mailbot.ending import Closed
 from mailbot.errors import Refused
 from mailbot.plan import OpenCase, Plan
 from mailbot.record import Desk, released, written
@@ -32,6 +33,11 @@ def find(register: Register, number: str) -> tuple[ClientRecord, Case]:
     if found is None:
         raise Refused(f"there is no case {number.upper()}: `mailbot cases` lists them")
     return found
+
+
+def erased(register: Register, number: str) -> Closed | None:
+    """Return the anonymised line of an erased case, or None."""
+    return next((line for line in register.closed() if line.number == number.upper()), None)
 
 
 def cases(register: Register, *, only_open: bool) -> Iterator[dict[str, Any]]:

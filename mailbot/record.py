@@ -30,6 +30,9 @@ ASKED_WITHOUT_DELAY = 3  # working days: an identity check asked later than this
 KNOWN_BY = {"identity_received", "identity_confirmed"}  # with these the wait for the person is over
 
 
+TOOK_IT = "the server took the letter: "  # and what it answered
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Where letters come from and go to by default: our domain, the owner, his language."""
@@ -242,7 +245,7 @@ def sent(
     if letter.audience == "person" and letter.case:
         for name in EVENTS_OF_LETTERS.get(letter.letter, ("letter_sent",)):
             facts = {"letter": letter.letter, "message_id": letter.message_id}
-            after = with_event(after, letter.case, Event(now, name, f"the server took the letter: {reply[:80]}", facts))
+            after = with_event(after, letter.case, Event(now, name, f"{TOOK_IT}{reply[:80]}", facts))
             if name == "identity_asked" and suspend:
                 after = _suspended(after, letter.case, now)
     return after

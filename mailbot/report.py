@@ -34,13 +34,18 @@ def rows_for(cases: Iterable[Row], *, anonymous: bool) -> list[dict[str, Any]]:
 
 
 def as_csv(rows: Iterable[Row]) -> str:
+    """Return the register as a table."""
+    return as_table(COLUMNS, rows)
+
+
+def as_table(columns: Sequence[str], rows: Iterable[Row]) -> str:
     """Return a table for a Dutch spreadsheet: semicolons, a byte order mark, and no cell that is a formula."""
     out = io.StringIO()
     out.write("\ufeff")
     writer = csv.writer(out, delimiter=";", lineterminator="\r\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(row.get(name)) for name in COLUMNS])
+        writer.writerow([_cell(row.get(name)) for name in columns])
     return out.getvalue()
 
 

@@ -11,12 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mailbot import app, config, owner
+from mailbot import __version__, app, config, owner
 from mailbot.arrivals import Reader
 from mailbot.casework import No, Word, follow
 from mailbot.client import QueuedLetter
 from mailbot.decide import Delivery, Known, decide
 from mailbot.errors import OwnerMustFix, Refused
+from mailbot.evidence import evidence as case_evidence
+from mailbot.evidence import evidence_of_erased
 from mailbot.house import House, furnish
 from mailbot.plan import NotifyOwner, Plan, SendLetter
 from mailbot.record import letter_of, notice_of
@@ -131,6 +133,20 @@ def preview_word(register: Register, number: str, word: Word, settings: config.S
     if isinstance(plan, No):
         raise Refused(plan.reason)
     yield from _shown(plan, furnish(settings), settings, now)
+
+
+def evidence(number: str, explicit: str | None) -> Iterator[str]:
+    """Yield a case as a file the owner can show the authority; of an erased case what is left of it."""
+    furnished, settings = house(explicit)
+    register = owner.open_register(settings)
+    name, at = settings.organisation.name, app.clock(settings)()
+    head = f"Gemaakt voor {name} op {at:%d-%m-%Y om %H:%M} door mailbot {__version__}."
+    words = furnished.templates.words["nl"]
+    labels = {kind: names.get("nl", kind) for kind, names in furnished.templates.labels.items()}
+    line = owner.erased(register, number)
+    if line is not None and register.case(number.upper()) is None:
+        return evidence_of_erased(line, words, labels, head)
+    return case_evidence(*owner.find(register, number), words, labels, head)
 
 
 def known_kinds(kinds: tuple[str, ...], furnished: House) -> None:

@@ -8,14 +8,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "mailbot"
 CORE = (
     "message quotes forms html rules classify language case client deadlines warnings plan decide record casework due"
-    " letters tokens links clicks report large folders ending"
+    " letters tokens links clicks report large folders ending evidence"
 ).split()
 FORBIDDEN = set(
     "os socket asyncio pathlib subprocess time random secrets imapclient aiosmtplib tinydb apscheduler click rich"
     " logging threading tempfile shutil http urllib.request".split()
 )
 SHELL = set(
-    "mailbox outbox register storage perform purge app cli config data arrivals ticks owner backup understanding"
+    "mailbox outbox register storage perform purge export app cli config data arrivals ticks owner backup understanding"
     " worker".split()
 )
 
