@@ -90,9 +90,11 @@ class Outbox:
     async def _offer(self, client: aiosmtplib.SMTP, envelope_from: str, recipient: str) -> None:
         """MAIL and RCPT: whatever goes wrong here, nothing was sent."""
         options = ["SMTPUTF8"] if not recipient.isascii() else []
-        if options and not client.supports_extension("smtputf8"):
-            raise Refused("the server cannot send to an address with these letters (no SMTPUTF8)")
         try:
+            if options and client.is_ehlo_or_helo_needed:
+                await client.ehlo()  # before that nobody knows what the server can
+            if options and not client.supports_extension("smtputf8"):
+                raise Refused("the server cannot send to an address with these letters (no SMTPUTF8)")
             await client.mail(envelope_from, options=options, encoding="utf-8" if options else "ascii")
             await client.rcpt(recipient, encoding="utf-8" if options else "ascii")
         except aiosmtplib.SMTPSenderRefused as error:
