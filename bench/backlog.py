@@ -1,60 +1,37 @@
 """A backlog taken in: `python bench/backlog.py [--mails 1000]`. Needs Dovecot; see docs/performance.md.
 
-Three ways over the same mails in one run: mailbot's `once`; IMAPClient fetching batches of 50 with a compat32 parse;
-and a loop that fetches, parses and moves one message at a time, the way such daemons are usually written.
+Three ways over the same mails (bench/mails.py) in one run: mailbot's `once`; IMAPClient fetching batches of 50 with a
+compat32 parse; and a loop that fetches, parses and moves one message at a time, as such daemons are usually written.
 """
 
 import argparse
 import asyncio
 import email
-import random
+import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "bench")]
 
 import mailparser
-from fixtures.dovecot import Dovecot
-from fixtures.house import settings_for, turn, wide_caps
+from figures import Clock, told
+from fixtures.dovecot import Dovecot, Login
+from fixtures.house import opened, settings_for, turn, wide_caps
 from fixtures.smtp import smtp_server
+from mails import mails
 
 from mailbot.config import Overrides
 
-ORDINARY = "Goedemorgen, kunt u een offerte sturen voor een nieuwe laptop? Wij zijn op vrijdag open. "
-REQUEST = "Graag ontvang ik een kopie van al mijn gegevens. Ik wil inzage in mijn dossier. "
+BOUND, USUAL = 1.5, 3.0  # the aims: at most so many times the bare fetch; at least so many times as fast as the loop
 
 
-def mails(count, share, dice):
-    """Yield mails of mixed sizes, from 1 KB to 200 KB; a share of them are requests from as many people."""
-    for place in range(count):
-        text = (REQUEST if dice.random() < share else ORDINARY) + ORDINARY * int(dice.paretovariate(0.9))
-        body = text[:20_000]
-        attachment = b"QUJD" * 19 * int(min(dice.paretovariate(0.6) * 10, 2_000)) if dice.random() < 0.15 else b""
-        head = f"From: Persoon {place} <persoon{place}@example.nl>\r\nTo: info@kosternet.nl\r\n"
-        head += f"Subject: bericht {place}\r\nMessage-ID: <{place}@example.nl>\r\nMIME-Version: 1.0\r\n"
-        head += "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
-        part = f"--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n"
-        more = (
-            b"--b\r\nContent-Type: application/pdf; name=a.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n"
-            + attachment
-        )
-        yield (head + part).encode() + (more + b"\r\n" if attachment else b"") + b"--b--\r\n"
-
-
-def filled(login, raws):
-    with login.client() as client:
-        for raw in raws:
-            client.append("INBOX", raw, (), datetime.now(UTC))
-
-
-def batches(login):
+def batches(login: Login) -> None:
     """The bound: fetch in batches of 50 and parse, nothing else."""
-    started = time.perf_counter()
     with login.client() as client:
         client.select_folder("INBOX", readonly=True)
         uids = client.search("ALL")
@@ -62,12 +39,10 @@ def batches(login):
             for data in client.fetch(uids[start : start + 50], ["BODY.PEEK[]", "INTERNALDATE"]).values():
                 for part in email.message_from_bytes(data[b"BODY[]"]).walk():
                     part.get_payload(decode=True)
-    return time.perf_counter() - started
 
 
-def one_by_one(login):
+def one_by_one(login: Login) -> None:
     """The usual loop: fetch one, parse it with mail-parser, move it."""
-    started = time.perf_counter()
     with login.client() as client:
         client.create_folder("Verwerkt")
         client.select_folder("INBOX")
@@ -75,44 +50,68 @@ def one_by_one(login):
             raw = client.fetch([uid], ["BODY.PEEK[]"])[uid][b"BODY[]"]
             _ = mailparser.parse_from_bytes(raw).body
             client.move([uid], "Verwerkt")
-    return time.perf_counter() - started
 
 
-async def mailbot(server, raws):
-    login = server.user()
-    with tempfile.TemporaryDirectory() as folder:
-        async with smtp_server() as smtp:
-            settings = settings_for(login, smtp.port, Path(folder) / "register")
-            rules = wide_caps(Path(folder))
-            limits = rules / "limits.toml"
-            text = limits.read_text(encoding="utf-8").replace("overall_hour = 60", "overall_hour = 99999")
-            limits.write_text(text.replace("= 500", "= 99999").replace("requests_hour = 100", "requests_hour = 99999"))
-            settings = replace(settings, overrides=Overrides(rules=str(rules)))
-            await turn(settings)
-            filled(login, raws)
-            started = time.perf_counter()
-            summary = await turn(settings)
-            return time.perf_counter() - started, summary
+def copied(login: Login) -> Login:
+    """Another mailbox with the same messages."""
+    home = login.server.folder / "mail"
+    other = login.server.user()
+    subprocess.run(["/bin/cp", "-a", str(home / login.user), str(home / other.user)], check=True)
+    return other
+
+
+def wide(folder: Path) -> Path:
+    """Rules whose caps a backlog does not reach: they are not what is measured."""
+    rules = wide_caps(folder)
+    limits = rules / "limits.toml"
+    text = limits.read_text(encoding="utf-8").replace("overall_hour = 60", "overall_hour = 99999")
+    limits.write_text(text.replace("= 500", "= 99999").replace("requests_hour = 100", "requests_hour = 99999"))
+    return rules
+
+
+def measured(step: Callable[[Login], None], login: Login) -> Clock:
+    with Clock() as clock:
+        step(login)
+    return clock
+
+
+async def taken_in(server: Dovecot, count: int, share: float, folder: Path) -> None:
+    """Fill a mailbox, go over it in the three ways and print the figures."""
+    login, raws = server.user(), [one.raw for one in mails(count, share)]
+    async with smtp_server() as smtp:
+        settings = settings_for(login, smtp.port, folder / "register")
+        settings = replace(settings, overrides=Overrides(rules=str(wide(folder))))
+        await turn(settings)
+        with login.client() as client:
+            for raw in raws:
+                client.append("INBOX", raw, (), datetime.now(UTC))
+        other = copied(login)
+        bound = measured(batches, login)
+        app = opened(settings)
+        with Clock() as mine:
+            summary = await app.once()
+        await app.close()
+    size = sum(map(len, raws)) / 1e6
+    print(f"{count} mails, {size:.0f} MB, {share:.1%} requests: {summary.requests} cases, "
+          f"{summary.letters_sent} letters, {summary.filed} filed")  # fmt: skip
+    print(f"  mailbot {mine}, {count / mine.wall:.0f} mails/s; fetch in batches and parse {bound}")
+    if share < 0.05:
+        told("times as long as fetching in batches and parsing", mine.wall / bound.wall, at_most=BOUND)
+        return
+    loop = measured(one_by_one, other)
+    print(f"  fetch, parse, move one by one {loop}")
+    told("times as fast as fetching, parsing and moving one by one", loop.wall / mine.wall, at_least=USUAL)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mails", type=int, default=1_000)
-    count = parser.parse_args().mails
+    parser.add_argument("--share", type=float, nargs="*", default=[0.005, 0.1])
+    options = parser.parse_args()
     server = Dovecot("plain")
-    for share, name in ((0.005, "nearly all ordinary"), (0.1, "a tenth are requests")):
-        raws = list(mails(count, share, random.Random(1)))
-        spent, summary = asyncio.run(mailbot(server, raws))
-        plain, usual = server.user(), server.user()
-        filled(plain, raws)
-        bound = batches(plain)
-        filled(usual, raws)
-        loop = one_by_one(usual)
-        size = sum(map(len, raws)) / 1e6
-        print(f"{name}: {count} mails, {size:.0f} MB, {summary.requests} requests, {summary.letters_sent} letters")
-        print(f"  mailbot {spent:.1f} s, {count / spent:.0f} mails/s")
-        print(f"  fetch in batches and parse {bound:.1f} s: mailbot takes {spent / bound:.2f} times as long")
-        print(f"  fetch, parse, move one by one {loop:.1f} s: mailbot is {loop / spent:.2f} times as fast")
+    for share in options.share:
+        with tempfile.TemporaryDirectory() as folder:
+            asyncio.run(taken_in(server, options.mails, share, Path(folder)))
     server.close()
 
 

@@ -57,7 +57,7 @@ class FormRules:
             technical_labels=frozenset(_strings(labels["technical"])),
             ends=tuple(_regex([sign]) for sign in _strings(table["ends"])),
             borders=tuple(_regex([sign]) for sign in _strings(table["borders"])),
-            addressed=_beginning(_strings(labels["address"])),
+            addressed=_beginning(set(_strings(labels["address"])) - set(_strings(labels["name"]))),
         )
 
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mailbot.errors import OwnerMustFix
+from mailbot.lines import LINE, Group
 
-LINE = 400  # characters of a line that patterns look at: longer lines are no quote headers
 WRAPPED = 3  # lines over which a mail program spreads "Op ... schreef ...:"
 HEADER_BLOCK = 3  # so many header lines (Van:, Verzonden:, Aan: ...) near each other are the head of a quoted mail
 BLOCK_LINES = 6  # written lines among which they stand
@@ -23,27 +23,19 @@ SIGNATURE_LINES = 12  # written lines: what is longer is no signature but a pers
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
-    """One pattern for one line, and its name."""
-
-    id: str
-    regex: re.Pattern[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Patterns:
     """What each group of rules/quotes.toml starts or is."""
 
-    quote: tuple[Pattern, ...]  # the line above a quote
-    sender: tuple[Pattern, ...]  # the first header line of a quoted mail
-    header: tuple[Pattern, ...]  # any of its header lines
-    forward: tuple[Pattern, ...]  # the line above a mail that was passed on
-    signature: tuple[Pattern, ...]  # the line above a signature
-    sent_from: tuple[Pattern, ...]  # what a mail program adds as a line of its own
-    disclaimer: tuple[Pattern, ...]  # a line of a legal text or newsletter footer: its paragraph goes
-    below: tuple[Pattern, ...]  # own words that make the quote part of what is asked
-    reply_subject: tuple[Pattern, ...]
-    forward_subject: tuple[Pattern, ...]
+    quote: Group  # the line above a quote
+    sender: Group  # the first header line of a quoted mail
+    header: Group  # any of its header lines
+    forward: Group  # the line above a mail that was passed on
+    signature: Group  # the line above a signature
+    sent_from: Group  # what a mail program adds as a line of its own
+    disclaimer: Group  # a line of a legal text or newsletter footer: its paragraph goes
+    below: Group  # own words that make the quote part of what is asked
+    reply_subject: Group
+    forward_subject: Group
 
     @classmethod
     def parse(cls, text: str, name: str = "rules/quotes.toml") -> "Patterns":
@@ -55,15 +47,15 @@ class Patterns:
             raise OwnerMustFix(f"{name}: is not valid TOML ({error})") from error
         strange = set(table) - set(cls.__dataclass_fields__)
         problems += [f"{name}: there is no group `{group}`" for group in sorted(strange)]
-        groups = {group: tuple(_patterns(group, table, (name, text), problems)) for group in cls.__dataclass_fields__}
+        groups = {
+            group: Group.of(_patterns(group, table, (name, text), problems)) for group in cls.__dataclass_fields__
+        }
         if problems:
             raise OwnerMustFix(problems)
         return cls(**groups)
 
 
-def _patterns(
-    group: str, table: Mapping[str, object], source: tuple[str, str], problems: list[str]
-) -> Iterable[Pattern]:
+def _patterns(group: str, table: Mapping[str, object], source: tuple[str, str], problems: list[str]) -> Iterable[str]:
     rows = table.get(group, ())
     for row in rows if isinstance(rows, list) else ():
         name, text = source
@@ -82,7 +74,7 @@ def _patterns(
         problems += [
             f"{where} matches what it must ignore: {said!r}" for said in row.get("ignores", ()) if regex.search(said)
         ]
-        yield Pattern(str(row.get("id", "?")), regex)
+        yield regex.pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +87,14 @@ class Stripped:
 
 def answers(subject: str, patterns: Patterns, *, refers: bool) -> bool:
     """Tell whether a mail answers another one: its subject says so, or its headers do and it was not passed on."""
-    if _matches(patterns.forward_subject, subject):
+    if patterns.forward_subject.matches(subject):
         return False
-    return refers or _matches(patterns.reply_subject, subject)
+    return refers or patterns.reply_subject.matches(subject)
 
 
 def speaks_of_another(subject: str, patterns: Patterns) -> bool:
     """Tell whether the subject says that another mail is answered or passed on."""
-    return _matches(patterns.forward_subject, subject) or _matches(patterns.reply_subject, subject)
+    return patterns.forward_subject.matches(subject) or patterns.reply_subject.matches(subject)
 
 
 def strip(text: str, patterns: Patterns, *, is_reply: bool = False) -> Stripped:
@@ -113,7 +105,7 @@ def strip(text: str, patterns: Patterns, *, is_reply: bool = False) -> Stripped:
     lines = _without_signatures(text.split("\n"), patterns)
     kept, quoted = _answer(lines, patterns) if is_reply else (_unmarked(lines), [])
     own = _without_disclaimers(kept, patterns)
-    if quoted and any(_matches(patterns.below, line) for line in own):
+    if quoted and any(patterns.below.matches(line) for line in own):
         own, quoted = [*own, "", *_without_disclaimers(_unmarked(quoted), patterns)], []
     written = "\n".join(own).strip()
     if not written:
@@ -123,11 +115,6 @@ def strip(text: str, patterns: Patterns, *, is_reply: bool = False) -> Stripped:
 
 def _unmarked(lines: Iterable[str]) -> list[str]:
     return [line.lstrip("> ") if line.lstrip().startswith(">") else line for line in lines]
-
-
-def _matches(group: Iterable[Pattern], line: str) -> bool:
-    cut = line[:LINE]
-    return any(pattern.regex.search(cut) for pattern in group)
 
 
 def _is_marked(line: str) -> bool:
@@ -140,12 +127,12 @@ def _without_signatures(lines: Sequence[str], patterns: Patterns) -> list[str]:
     place, begun = 0, False
     while place < len(lines):
         line = lines[place]
-        if begun and _matches(patterns.signature, line):
+        if begun and patterns.signature.matches(line):
             end = _end_of_signature(lines, place + 1, patterns)
             if end is not None:
                 place = end
                 continue
-        if not _matches(patterns.sent_from, line):
+        if not patterns.sent_from.matches(line):
             out.append(line)
             begun = begun or bool(line.strip())
         place += 1
@@ -157,9 +144,9 @@ def _end_of_signature(lines: Sequence[str], start: int, patterns: Patterns) -> i
     written = 0
     for place in range(start, len(lines)):
         line = lines[place]
-        if _is_marked(line) or _matches(patterns.forward, line) or _head_of_quote(lines, place, patterns):
+        if _is_marked(line) or patterns.forward.matches(line) or _head_of_quote(lines, place, patterns):
             return place
-        written += bool(line.strip()) and not _matches(patterns.disclaimer, line)
+        written += bool(line.strip()) and not patterns.disclaimer.matches(line)
         if written > SIGNATURE_LINES:
             return None
     return len(lines)
@@ -172,7 +159,7 @@ def _answer(lines: Sequence[str], patterns: Patterns) -> tuple[list[str], list[s
     place = 0
     while place < len(lines):
         line = lines[place]
-        if not _is_marked(line) and _matches(patterns.forward, line):
+        if not _is_marked(line) and patterns.forward.matches(line):
             kept += _unmarked(lines[place:])
             break
         head = 0 if _is_marked(line) else _head_of_quote(lines, place, patterns)
@@ -204,12 +191,12 @@ def _head_of_quote(lines: Sequence[str], place: int, patterns: Patterns) -> int:
         joined = f"{joined} {part}".strip()
         if not part or len(joined) > LINE:
             break
-        if _matches(patterns.quote, joined):
+        if patterns.quote.matches(joined):
             return count
-    if not _matches(patterns.sender, line):
+    if not patterns.sender.matches(line):
         return 0
     block = [one for one in lines[place : place + BLOCK_LINES * 2] if one.strip()][:BLOCK_LINES]
-    return 1 if sum(_matches(patterns.header, one) for one in block) >= HEADER_BLOCK else 0
+    return 1 if sum(patterns.header.matches(one) for one in block) >= HEADER_BLOCK else 0
 
 
 def _without_disclaimers(lines: Sequence[str], patterns: Patterns) -> list[str]:
@@ -222,19 +209,10 @@ def _without_disclaimers(lines: Sequence[str], patterns: Patterns) -> list[str]:
     for place, line in enumerate(lines):
         following = lines[place + 1] if place + 1 < len(lines) else ""
         inside = inside and bool(line.strip())
-        if not inside and _starts_in(patterns.disclaimer, line, following):
+        if not inside and patterns.disclaimer.begins_in(line, following):
             inside = words >= OPENING or not above.strip()
         elif not inside:
             out.append(line)
             words += len(line.split()) if words < OPENING else 0
         above = line
     return out
-
-
-def _starts_in(group: Iterable[Pattern], line: str, following: str) -> bool:
-    """Tell whether a pattern matches from a place in this line on; its end may have been wrapped to the next."""
-    if not line.strip():
-        return False
-    cut = f"{line[:LINE]} {following[:LINE]}"
-    found = (pattern.regex.search(cut) for pattern in group)
-    return any(match is not None and match.start() < len(line) for match in found)
