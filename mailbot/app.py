@@ -17,7 +17,11 @@ from pathlib import Path
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from mailbot import claim, standing, systemd
+from mailbot.answers import look_at_sent
 from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in, where
+from mailbot.config import Settings
+from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix
+from mailbot.house import House, desk_of, furnish
 from mailbot.config import Settings
 from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix
 from mailbot.house import House, furnish
@@ -49,6 +53,7 @@ class Summary:
     letters_failed: int = 0
     filed: int = 0
     warnings: int = 0
+    gaps: int = 0
     erased: int = 0
 
     def took(self, taken: TakenIn) -> None:
@@ -139,24 +144,16 @@ class App:
         """
         self.trouble, self._unfiled = None, ""
         self.world.register.room()
-        try:
-            await self._connect()
-            await self._look(summary)
-        except MailbotError as error:
-            tick(self.world, self.house.ladder, self.settings, self.house.ending.client_years)
-            self._mailbox_trouble(error)
-            self._note(summary, await settle_letters(self.world))
-            raise
-        standing.over(self.world, standing.MAILBOX)
-
-    async def _look(self, summary: Summary) -> None:
-        house = self.house
+        await look_at_sent(self.world, house.reader)
+        ask_about_stops(self.world)
+        summary.warnings += tick(self.world, house.ladder, self.settings, house.ending.client_years)
 
         async def settled() -> None:
             self._note(summary, await settle(self.world, letters=self.trouble is None))
 
         summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
         await file_answered(self.world, house.reader)
+        summary.gaps += await nightly.count(self.world, house.reader, house.doubts)
         ask_about_stops(self.world)
         summary.warnings += tick(self.world, house.ladder, self.settings, house.ending.client_years)
         await settled()

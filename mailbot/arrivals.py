@@ -124,6 +124,25 @@ async def _rounded_off(
     _mark(world, next_uid, messages)
 
 
+async def look_again(world: World, reader: Reader, doubts: Doubts, first: int) -> int:
+    """Take the messages from `first` up to the water mark a second time; return how many cases that opened.
+
+    What was handled is known and left alone, so this opens one only for a message that was never seen, or that the
+    rules understand better now.
+    """
+    watch, done = world.register.office.watch, TakenIn()
+    if watch is None:
+        return 0
+    tried = world.register.office.tries
+    listed = await world.imap.call(world.imap.mailbox.uids_from, first)
+    uids = [uid for uid in listed if uid < watch.next_uid and f"{watch.uidvalidity}/{uid}" not in tried]
+    async with aclosing(_ahead(_understood(world, reader, uids))) as batches:
+        async for batch in batches:
+            for arrived in batch:
+                _take(world, reader, doubts, (watch.uidvalidity, *arrived), done)
+    return done.cases + done.reviews
+
+
 async def file_answered(world: World, reader: Reader) -> int:
     """Decide to file ordinary mail the owner has answered, when so configured; return how many messages."""
     if reader.policy.ordinary != "when_answered" or world.register.office.watch is None:

@@ -339,10 +339,10 @@ _word("ask", "Ask the person for what is missing.", ("reason", "send"))
 @_ends_well
 def release(config: str | None, number: str | None) -> None:
     """Let waiting letters go: those of one case, or without a number all of them and every stop."""
-    from mailbot import owner  # noqa: PLC0415
+    from mailbot import app, owner  # noqa: PLC0415
 
-    register, _ = _register(config)
-    count = owner.release(register, number)
+    register, settings = _register(config)
+    count = owner.release(register, number, app.clock(settings)())
     click.echo(f"{count} letter(s) will go out at the next look")
 
 

@@ -15,6 +15,7 @@ from mailbot.plan import Action, NotifyOwner, Plan, RecordEvent, SendLetter
 from mailbot.warnings import Ladder, Step, due, terms_of
 
 MONDAY = 0
+NIGHT = 3  # the hour, when nobody writes and the clock does not change any more
 UNTOLD = {"warned", "owner_told", "letter_sent"}  # events the digest tells in another place, or told already
 UNSENT = {LetterState.HELD, LetterState.QUEUED}
 DUTCH_STEP = {
@@ -152,6 +153,11 @@ def something_to_say(facts: dict[str, object]) -> bool:
     """Tell whether a digest holds more than open cases that have time: something new, done, waiting or late."""
     late = any(row["left_days"] <= 0 for row in facts["cases"])  # type: ignore[attr-defined] # rows made above
     return late or any(facts[name] for name in ("reviews", "fresh", "done", "waiting"))
+
+
+def a_night_passed(now: datetime, last: datetime) -> bool:
+    """Tell whether the nightly count is due: after three at night on another day than the last one."""
+    return now.hour >= NIGHT and last.astimezone(now.tzinfo).date() < now.date()
 
 
 def old_enough(moment: datetime, now: datetime, days_kept: int) -> bool:

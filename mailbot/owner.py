@@ -18,7 +18,7 @@ from mailbot.ending import Closed
 from mailbot.errors import Refused
 from mailbot.plan import OpenCase, Plan
 from mailbot.record import Desk, released, written
-from mailbot.register import Register
+from mailbot.register import CHECKED, Register
 from mailbot.views import case_json
 
 
@@ -60,12 +60,16 @@ def say(register: Register, number: str, word: Word, desk: Desk, now: datetime) 
     return after
 
 
-def release(register: Register, number: str | None) -> int:
-    """Let the letters of one case go, or without a number all letters and every stop; return how many went free."""
+def release(register: Register, number: str | None, now: datetime | None = None) -> int:
+    """Let the letters of one case go, or without a number all letters and every stop; return how many went free.
+
+    Without a number `now` is what the clock says, and the owner vouches for it.
+    """
     count = 0
     with register.transaction():
-        if number is None and register.office.stops:
-            register.commit_office(replace(register.office, stops=()))
+        if number is None:
+            vouched = {CHECKED: now.isoformat()} if now and register.office.watch else {}
+            register.commit_office(replace(register.office, stops=(), marks={**register.office.marks, **vouched}))
         records = [find(register, number)[0]] if number else list(register.clients())
         for record in records:
             after = released(record, number and number.upper())

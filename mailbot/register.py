@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import hmac
 import os
+import re
 import secrets
 import unicodedata
 from bisect import bisect_left, insort
@@ -32,8 +33,20 @@ from mailbot.case import Case
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.ending import Closed, Traces, copies_to_delete, owes_erasure
 from mailbot.errors import OwnerMustFix, Refused, TryLater
-from mailbot.storage import BESIDE, PREVIOUS, DurableStorage, load, not_written, parse, replace_file, sync_folder
+from mailbot.storage import (
+    BESIDE,
+    PREVIOUS,
+    DurableStorage,
+    load,
+    missing,
+    not_written,
+    parse,
+    replace_file,
+    sync_folder,
+)
 
+CHECKED = "checked"  # the mark of the last night the mailbox was counted: when the clock was right
+OFFICE = "office.json"
 PROBE = "probe"  # an empty file, written before each turn: a letter must not go out that cannot be recorded
 KEPT_IN_MEMORY = 256  # whole records; the rest is an index and read again when needed
 ROOM = 64 * 1024 * 1024  # bytes that must be free before work is accepted: a full disk must not surprise a commit
@@ -110,6 +123,7 @@ def entry_of(record: ClientRecord) -> Entry:
 
 GOING = {LetterState.SENT, LetterState.QUEUED}
 OWED = ("letters", "copies", "filings", "running", "endings")
+KEY = re.compile(rb"[0-9a-f]{64}")
 TABLES = ("cases", "letters", "messages", "examples")
 
 
@@ -150,6 +164,8 @@ class Register:
             raise OwnerMustFix(f"{error.filename}: cannot be used for the register ({error.strerror})") from error
         with register._locked():
             register._load_all()
+            if not (directory / OFFICE).exists():
+                register.commit_office(register.office)  # from now on its absence is damage
         return register
 
     def claim_daemon(self) -> None:
@@ -337,7 +353,7 @@ class Register:
         """Write what belongs to no client. The same promises as `commit`."""
         self._must_hold_lock()
         self._note("office")
-        storage = DurableStorage(self.directory / "office.json")
+        storage = DurableStorage(self.directory / OFFICE)
         storage.write({"office": {"1": msgspec.to_builtins(office)}})
         self.office = office
 
@@ -438,7 +454,10 @@ class Register:
                     yield Path(item.path)
 
     def _read_office(self) -> Office:
-        tables = load(self.directory / "office.json")
+        path = self.directory / OFFICE
+        tables = load(path)
+        if tables is None and self._entries:
+            raise OwnerMustFix(missing(path))  # as if it were the first start, mail would be taken for history
         return _convert(tables, "office", Office) if tables is not None else Office()
 
     def _index(self, place: str, entry: Entry, *, many: bool = False) -> None:
@@ -556,12 +575,14 @@ def _key(directory: Path) -> bytes:
     """Return the register's key, made at the first start. It must be readable by us alone."""
     path = directory / "key"
     if not path.exists():
+        if any((directory / "clients").rglob("*.json")):
+            raise OwnerMustFix(f"{path}: is missing: put it back from a backup; without it no file is found again")
         replace_file(path, secrets.token_hex(32).encode() + b"\n")
     if path.stat().st_mode & 0o077:
         raise OwnerMustFix(f"{path}: can be read by others: chmod 600 it")
     key = path.read_bytes().strip()
-    if not key:
-        raise OwnerMustFix(f"{path}: is empty: put it back from a backup; without it no file is found again")
+    if not KEY.fullmatch(key):
+        raise OwnerMustFix(f"{path}: is damaged: put it back from a backup; without it no file is found again")
     return key
 
 

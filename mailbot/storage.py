@@ -100,6 +100,11 @@ def _decode_tables(body: bytes) -> Tables:
     return msgspec.json.decode(body, type=Tables)
 
 
+def missing(path: Path) -> str:
+    """Return what a person reads when a file is gone that must be there."""
+    return _damaged(path, "it is missing")
+
+
 def _damaged(path: Path, why: str) -> str:
     previous = path.with_name(path.name + PREVIOUS)
     mend = (

@@ -1,0 +1,90 @@
+"""Once a night: the mailbox counted against the register.
+
+Owns finding a gap and telling the owner. Must never move, send or delete, and never alarm because the owner tidied up.
+A gap is a message that came since the last night and had no case though it asks for something (it gets one now), or
+a client with a running case whose folder is gone or empty though messages were filed there. Each gap is told once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from mailbot import due
+from mailbot.arrivals import Doubts, Reader, commit_plan, look_again
+from mailbot.client import Filing
+from mailbot.errors import TryLater
+from mailbot.perform import World
+from mailbot.plan import NotifyOwner, Plan
+from mailbot.register import CHECKED, Office
+
+CHECKED_UID, TOLD = "checked_uid", "gaps"  # marks in the office
+THIS_PROGRAM = 2026  # the year it was written: a machine without a battery starts in 1970
+BACK, FORWARD = timedelta(days=1), timedelta(days=366)  # what a clock may differ from the last night that was recorded
+
+
+def believe_clock(world: World) -> None:
+    """Raise TryLater when the clock cannot be right: terms, numbers and what is given up all hang on it (T10)."""
+    now, last = world.now(), _last(world.register.office)
+    if now.year < THIS_PROGRAM or (last is not None and not last - BACK <= now <= last + FORWARD):
+        seen = f", and the register was last looked over on {last:%Y-%m-%d}" if last else ""
+        raise TryLater(
+            f"the clock says {now:%Y-%m-%d}{seen}: set the clock, or say `mailbot release` when it is right; "
+            "nothing was done"
+        )
+
+
+def _last(office: Office) -> datetime | None:
+    if CHECKED in office.marks:
+        return datetime.fromisoformat(office.marks[CHECKED])
+    return office.watch.since if office.watch else None
+
+
+async def count(world: World, reader: Reader, doubts: Doubts) -> int:
+    """Compare mailbox and register when a night has passed since the last time; return how many gaps are new."""
+    now, office = world.now(), world.register.office
+    last, watch = _last(office), office.watch
+    if last is None or watch is None or not due.a_night_passed(now, last):
+        return 0
+    gaps = list(_unseen(await look_again(world, reader, doubts, _first(office))))
+    gaps += await _empty_folders(world)
+    told = set(office.marks.get(TOLD, "").split("\n"))
+    fresh = [gap for gap in gaps if gap not in told]
+    with world.register.transaction():
+        if fresh:
+            facts = {"number": "", "gaps": fresh}
+            notice = NotifyOwner("notice_gap", f"gap {now.date().isoformat()}", facts)
+            commit_plan(world, Plan("mailbox and register differ", (notice,), world.desk.owner), None, now)
+        office = world.register.office
+        marks = {CHECKED: now.isoformat(), CHECKED_UID: f"{watch.uidvalidity}/{watch.next_uid}", TOLD: "\n".join(gaps)}
+        world.register.commit_office(replace(office, marks={**office.marks, **marks}))
+    return len(fresh)
+
+
+def _first(office: Office) -> int:
+    """Where the second look begins: behind the last one; in a mailbox made anew everything was just taken in again."""
+    watch = office.watch
+    if watch is None:
+        return 1
+    uidvalidity, _, uid = office.marks.get(CHECKED_UID, f"{watch.uidvalidity}/{watch.backlog_uid}").partition("/")
+    return int(uid) if int(uidvalidity) == watch.uidvalidity else watch.next_uid
+
+
+def _unseen(found: int) -> Iterator[str]:
+    if found:
+        yield f"{_many(found)} in de inbox had ik niet als verzoek gezien; er is nu een zaak van gemaakt"
+
+
+async def _empty_folders(world: World) -> list[str]:
+    """Folders of running cases that hold nothing any more. A folder with less in it is the owner's tidying."""
+    mailbox, out = world.imap.mailbox, []
+    await world.imap.call(mailbox.relist)
+    for record in list(world.register.running()):
+        filed = sum(seen.filing is Filing.FILED for seen in record.messages)
+        if filed and record.folder and not await world.imap.call(mailbox.messages_in, record.folder):
+            number = next(case.number for case in record.cases if case.is_open)
+            out.append(f"de klantmap {record.folder} van {number} is leeg of weg; er zat {_many(filed)} in")
+    return out
+
+
+def _many(count: int) -> str:
+    return "1 bericht" if count == 1 else f"een aantal berichten ({count})"
