@@ -16,12 +16,8 @@ from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from mailbot import claim, standing, systemd
-from mailbot.answers import look_at_sent
+from mailbot import claim, nightly, standing, systemd
 from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in, where
-from mailbot.config import Settings
-from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix
-from mailbot.house import House, desk_of, furnish
 from mailbot.config import Settings
 from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix
 from mailbot.house import House, furnish
@@ -144,9 +140,19 @@ class App:
         """
         self.trouble, self._unfiled = None, ""
         self.world.register.room()
-        await look_at_sent(self.world, house.reader)
-        ask_about_stops(self.world)
-        summary.warnings += tick(self.world, house.ladder, self.settings, house.ending.client_years)
+        nightly.believe_clock(self.world)
+        try:
+            await self._connect()
+            await self._look(summary)
+        except MailbotError as error:
+            tick(self.world, self.house.ladder, self.settings, self.house.ending.client_years)
+            self._mailbox_trouble(error)
+            self._note(summary, await settle_letters(self.world))
+            raise
+        standing.over(self.world, standing.MAILBOX)
+
+    async def _look(self, summary: Summary) -> None:
+        house = self.house
 
         async def settled() -> None:
             self._note(summary, await settle(self.world, letters=self.trouble is None))

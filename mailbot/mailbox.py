@@ -580,7 +580,6 @@ class Mailbox:
                     if b"INTERNALDATE" in data
                 ]
 
-<<<<<<< HEAD
     def whole(self, folder: str) -> Iterator[tuple[str, bytes, datetime]]:
         """Yield each message of a folder and the folders in it, whole: folder, bytes, INTERNALDATE (aware)."""
         self.relist()
@@ -592,12 +591,11 @@ class Mailbox:
                     data = client.fetch([uid], ["BODY.PEEK[]", "INTERNALDATE"]).get(uid, {})
                 if data.get(b"BODY[]") is not None:
                     yield name, data[b"BODY[]"], _aware(data[b"INTERNALDATE"])
-=======
+
     def messages_in(self, folder: str) -> int:
         """Return how many messages a folder holds; none when it is not there."""
         with self._translated() as client:
             return _count(client, folder)[0] if folder in self._folders else 0
->>>>>>> dac1f94 (Count the mailbox against the register each night, and believe no clock that cannot be right)
 
     def remove_folder(self, folder: str) -> bool:
         """Remove an empty client folder; False when it holds messages or folders, or is no client folder."""

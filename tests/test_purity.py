@@ -15,13 +15,8 @@ FORBIDDEN = set(
     " logging threading tempfile shutil http urllib.request".split()
 )
 SHELL = set(
-<<<<<<< HEAD
-    "mailbox outbox register storage perform purge export app cli config data arrivals ticks owner backup understanding"
-    " worker".split()
-=======
-    "mailbox outbox register storage perform purge app cli config data arrivals ticks nightly owner backup"
+    "mailbox outbox register storage perform purge export app cli config data arrivals ticks nightly owner backup"
     " understanding worker".split()
->>>>>>> dac1f94 (Count the mailbox against the register each night, and believe no clock that cannot be right)
 )
 
 
