@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from email import message_from_bytes
 
 import pytest
-from fixtures.house import ZONE, mail, settings_for, turn
+from fixtures.house import ZONE, mail, sealed, settings_for, turn
 from fixtures.nursery import Nursery
 from test_killed import configuration
 
@@ -102,7 +102,7 @@ class Scene:
         await turn(settings)
         self.deliver("Ik wil graag inzage in mijn gegevens.", "karin@example.nl")
         self.deliver("Ik maak bezwaar tegen het gebruik van mijn gegevens voor reclame.", "piet@example.nl")
-        self.deliver("Hoe zit het eigenlijk met mijn gegevens en de AVG? Dirk", "dirk@example.nl")
+        self.login.deliver(sealed("dirk@example.nl"))
         await turn(settings)
         self.clicked("piet@example.nl", "answer")
         await turn(settings)
@@ -113,7 +113,7 @@ class Scene:
     def morning(self):
         """What lies there when the run begins: one of each."""
         self.deliver("Verwijder al mijn gegevens alstublieft.", "anna@example.nl")
-        self.deliver("Hoe zit het eigenlijk met mijn gegevens en de AVG? Bram", "bram@example.nl")
+        self.login.deliver(sealed("bram@example.nl"))
         self.deliver("Hoi, hoe laat zijn jullie open?", "cees@example.nl")
         letter = self.smtp.to("karin@example.nl")[0]["Message-ID"]
         headers = f"In-Reply-To: {letter}\r\n"

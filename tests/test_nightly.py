@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fixtures.house import ZONE, mail, settings_for, turn, with_limits
+from fixtures.house import ZONE, mail, sealed, settings_for, turn, with_limits
 
 from mailbot import owner
 from mailbot.client import Filing
@@ -15,7 +15,6 @@ from mailbot.register import Register
 
 OWNER = "geert@kosternet.example"
 ACCESS = "Ik wil graag inzage in mijn gegevens."
-DOUBT = "Hoe zit het eigenlijk met mijn gegevens en de AVG?"
 
 
 def at_night(days):
@@ -113,7 +112,7 @@ async def test_the_owner_can_vouch_for_a_clock(mail_user, smtp, tmp_path):
 async def test_a_mailbox_made_anew_is_matched_by_its_bytes_and_acknowledges_nothing_twice(mail_user, smtp, tmp_path):
     settings = settings_for(mail_user, smtp.port, tmp_path)
     settings = replace(settings, imap=replace(settings.imap, inbox="Post"))
-    mails = [mail(ACCESS), mail(DOUBT, sender="piet@example.org"), mail("Hoe laat open?", sender="kees@example.org")]
+    mails = [mail(ACCESS), sealed("piet@example.org"), mail("Hoe laat open?", sender="kees@example.org")]
 
     def filled(client):
         client.create_folder("Post")
