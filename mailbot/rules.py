@@ -13,8 +13,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
-from itertools import pairwise
+from functools import lru_cache, reduce
 from typing import Any
 
 import msgspec
@@ -45,6 +44,7 @@ NEED_NOT = frozenset({"hoef", "hoeft", "hoeven"})  # nothing but itself, unless 
 LED = 10  # words before what a rule saw in which another deed leads to it
 TRAILED = 4  # and words after it ("alles wat u van mij heeft wissen")
 TELLING = "tell"  # the class of deeds that stand between
+NEAR = 3  # sentences that a rule of this scope sees as one
 STEM = 3  # letters: shorter stems would match everything
 MISTYPED = 8  # letters of a word in which one wrong, missing, extra or swapped letter is forgiven
 BESIDE = 12  # words around the words seen in which a class of `none` turns a rule off
@@ -63,7 +63,7 @@ class Rule:
     weight: float = 0.6
     window: int = WINDOW
     negation: str = "silences"  # silences | ignored | needed
-    scope: str = "sentence"  # sentence | near (two sentences that follow each other) | message | subject
+    scope: str = "sentence"  # sentence | near (some sentences that follow each other) | message | subject
     sets: str = ""  # what it tells besides a kind: reminder, withdrawn, behalf:agent, sub:termination, automatic:list
     question: bool | None = None  # only in a question, or never in one
     watch: bool = False
@@ -451,26 +451,28 @@ class Spoken:
 def all_spoken(rules: Sequence[Rule], said: Sequence[Sentence]) -> Iterator[Spoken]:
     """Yield what every rule saw, without asking rules whose classes are nowhere in the message."""
     present = {name for sentence in said for name in sentence.places}
-    pairs = list(_pairs(said))
+    near = _neighbours(said)
     for rule in rules:
         if all(any(part in present for part in one.split("|")) for one in rule.all):
-            yield from spoken(rule, said, pairs)
+            yield from spoken(rule, said, near)
 
 
-def _pairs(said: Sequence[Sentence]) -> Iterator[Sentence]:
-    """Yield every two sentences that follow each other as one: "Er staat een foto van mij. Kan die weg?"."""
-    if len(said) == 1:
-        yield said[0]
-    for first, second in pairwise(said):
-        after = len(first.words) + 1
-        places = dict(first.places)
-        for name, here in second.places.items():
-            places[name] = (*places.get(name, ()), *(place + after for place in here))
-        words = (*first.words, CLAUSE, *second.words)
-        yield Sentence(words, places, first.question or second.question, subject=False, place=first.place)
+def _neighbours(said: Sequence[Sentence]) -> list[Sentence]:
+    """Return up to NEAR sentences that follow each other as one: "Er staat een foto van mij op uw site. Kan die weg?"."""
+    count = max(len(said) - NEAR + 1, 1)
+    return [reduce(_joined, said[place : place + NEAR]) for place in range(count)] if said else []
 
 
-def spoken(rule: Rule, said: Sequence[Sentence], pairs: Sequence[Sentence] | None = None) -> Iterator[Spoken]:
+def _joined(first: Sentence, second: Sentence) -> Sentence:
+    after = len(first.words) + 1
+    places = dict(first.places)
+    for name, here in second.places.items():
+        places[name] = (*places.get(name, ()), *(place + after for place in here))
+    words = (*first.words, CLAUSE, *second.words)
+    return Sentence(words, places, first.question or second.question, subject=False, place=first.place)
+
+
+def spoken(rule: Rule, said: Sequence[Sentence], near: Sequence[Sentence] | None = None) -> Iterator[Spoken]:
     """Yield each sentence in which the rule speaks; for a rule about the whole message at most once."""
     if rule.short and sum(len(sentence.words) for sentence in said if not sentence.subject) > rule.short:
         return
@@ -480,7 +482,7 @@ def spoken(rule: Rule, said: Sequence[Sentence], pairs: Sequence[Sentence] | Non
             yield Spoken(rule, whole)
         return
     if rule.scope == "near":
-        said = list(_pairs(said)) if pairs is None else pairs
+        said = _neighbours(said) if near is None else near
     for sentence in said:
         if rule.scope == "subject" and not sentence.subject:
             continue
