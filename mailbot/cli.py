@@ -396,13 +396,12 @@ def report(
     config: str | None, page: Path | None, table: Path | None, calendar: Path | None, *, anonymous: bool
 ) -> None:
     """Write the register as files to look at."""
-    from mailbot import app, owner, report  # noqa: PLC0415
+    from mailbot import trial  # noqa: PLC0415
     from mailbot.storage import replace_file  # noqa: PLC0415
 
-    register, settings = _register(config)
-    now = app.clock(settings)()
-    rows = report.rows_for(owner.cases(register, only_open=False), anonymous=anonymous)
-    texts = {page: report.as_html(rows, now), table: report.as_csv(rows), calendar: report.as_ics(rows, now)}
+    if calendar and anonymous:
+        raise click.UsageError("--anonymous is for statistics: the calendar names nobody as it is")
+    texts = dict(zip((page, table, calendar), trial.report_texts(config, anonymous=anonymous), strict=True))
     wanted = [path for path in texts if path is not None]
     if not wanted:
         raise click.UsageError("say what to write: --html FILE, --csv FILE or --ics FILE")

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mailbot import __version__, app, config, owner
+from mailbot import __version__, app, config, data, owner, page, report
 from mailbot.arrivals import Reader
 from mailbot.casework import No, Word, follow
 from mailbot.client import QueuedLetter
@@ -24,6 +24,8 @@ from mailbot.plan import NotifyOwner, Plan, SendLetter
 from mailbot.record import letter_of, notice_of
 from mailbot.register import Register
 from mailbot.ticks import facts_now, queue_digest
+
+STATISTICS = ("over", "wat", "aantal")
 
 
 def house(explicit: str | None) -> tuple[House, config.Settings]:
@@ -147,6 +149,18 @@ def evidence(number: str, explicit: str | None) -> Iterator[str]:
     if line is not None and register.case(number.upper()) is None:
         return evidence_of_erased(line, words, labels, head)
     return case_evidence(*owner.find(register, number), words, labels, head)
+
+
+def report_texts(explicit: str | None, *, anonymous: bool) -> tuple[str, str, str]:
+    """Return the register as a page, a table and a calendar."""
+    furnished, settings = house(explicit)
+    now, register = app.clock(settings)(), owner.open_register(settings)
+    rows = report.rows_for(owner.cases(register, only_open=False), register.closed())
+    labels = {kind: names.get("nl", kind) for kind, names in furnished.templates.labels.items()}
+    naming = page.Naming(furnished.templates.words["nl"], labels, settings.organisation.name)
+    template = data.files("templates", settings.overrides.templates)["report.html"].decode()
+    table = report.as_table(STATISTICS, page.as_statistics(rows, now, naming)) if anonymous else report.as_csv(rows)
+    return page.as_html(template, rows, now, naming, anonymous=anonymous), table, report.as_ics(rows, now)
 
 
 def known_kinds(kinds: tuple[str, ...], furnished: House) -> None:
