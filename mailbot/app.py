@@ -10,22 +10,22 @@ import logging
 import random
 import signal
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from mailbot import claim, nightly, standing, systemd
+from mailbot.answers import look_at_sent
 from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in, where
 from mailbot.config import Settings
 from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix
-from mailbot.house import House, furnish
+from mailbot.house import House, desk_of, furnish
 from mailbot.mailbox import ImapSettings, Mailbox
 from mailbot.outbox import Outbox, SmtpSettings
 from mailbot.perform import ImapThread, Settled, World, settle, settle_letters
 from mailbot.purge import Judging, end_cases
-from mailbot.record import Desk
 from mailbot.register import Register
 from mailbot.ticks import tick
 
@@ -159,6 +159,7 @@ class App:
 
         summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
         await file_answered(self.world, house.reader)
+        await look_at_sent(self.world, house.reader)
         summary.gaps += await nightly.count(self.world, house.reader, house.doubts)
         ask_about_stops(self.world)
         summary.warnings += tick(self.world, house.ladder, self.settings, house.ending.client_years)
@@ -289,6 +290,7 @@ class App:
             return
         self.settings, self.house = settings, house
         self.world.composed = house.composed
+        self.world.desk = desk_of(settings, house, self.world.register.key)
         LOG.info("the configuration was reloaded")
 
     async def close(self) -> None:
@@ -322,23 +324,10 @@ def open_app(
         outbox=Outbox(smtp_settings(settings)),
         composed=house.composed,
         now=now or clock(settings),
-        desk=replace(desk_of(settings), secret=register.key, links=house.links),
+        desk=desk_of(settings, house, register.key),
         retry=house.retry,
         envelope_from="" if settings.smtp.empty_envelope_sender else settings.organisation.address,
     )
     if told is not None:
         world.told = told
     return App(settings, house, world)
-
-
-def desk_of(settings: Settings) -> Desk:
-    """Return where letters come from and go to by default."""
-    organisation = settings.organisation
-    domain = organisation.address.rpartition("@")[2]
-    return Desk(
-        domain,
-        organisation.owner,
-        settings.letters.languages[0],
-        organisation.address,
-        suspend=settings.identity.suspend,
-    )

@@ -16,16 +16,15 @@ from typing import TypeVar
 
 from mailbot.case import Case
 from mailbot.classify import Decision, Verdict
-from mailbot.clicks import Answer, follow_link
 from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.decide import Delivery, Known, Policy, Sent, decide
 from mailbot.errors import MailbotError, Refused, TryLater
-from mailbot.links import SEND, Said, said
 from mailbot.mailbox import Fetched, InboxStatus
 from mailbot.message import Message
-from mailbot.perform import World
-from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, ReleaseLetters, Remember, StopLetters
-from mailbot.record import met_again, written
+from mailbot.ownermail import Followed, owners_word, spend
+from mailbot.perform import World, commit_plan
+from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, Remember, StopLetters
+from mailbot.record import met_again
 from mailbot.register import Register, Stop, Watch
 from mailbot.understanding import MANY
 from mailbot.worker import Understood
@@ -95,8 +94,8 @@ async def take_in(
     watch = _watch(world, status, doubts, history_from)
     uids = await world.imap.call(mailbox.uids_from, watch.next_uid)
     unsettled = 0
-    async with aclosing(_ahead(_understood(world, reader, uids))) as batches:
-        async for batch in batches:
+    async with aclosing(_ahead(_understood(world, reader, uids))) as arriving:
+        async for batch in arriving:
             for arrived in batch:
                 _take(world, reader, doubts, (status.uidvalidity, *arrived), done)
             unsettled += len(batch)
@@ -149,8 +148,8 @@ async def file_answered(world: World, reader: Reader) -> int:
         return 0
     uids = await world.imap.call(world.imap.mailbox.answered)
     uidvalidity, count = world.register.office.watch.uidvalidity, 0
-    async with aclosing(_ahead(_understood(world, reader, uids))) as batches:
-        async for batch in batches:
+    async with aclosing(_ahead(_understood(world, reader, uids))) as arriving:
+        async for batch in arriving:
             for fetched, understood in batch:
                 count += _file_if_person(world, reader, uidvalidity, fetched, understood)
     return count
@@ -183,18 +182,18 @@ async def _understood(world: World, reader: Reader, uids: Sequence[int]) -> Asyn
     """
     steps, many = (reader.read, reader.classify), len(uids) >= MANY
     try:
-        async with aclosing(_ahead(_batches(world, uids))) as batches:
-            async for batch in batches:
+        async with aclosing(_ahead(batches(world, uids))) as found_batches:
+            async for batch in found_batches:
                 found = await world.understanding.of([one.raw for one in batch], steps, many=many)
                 yield list(zip(batch, found, strict=True))
     finally:
         await world.understanding.close()
 
 
-async def _batches(world: World, uids: Sequence[int]) -> AsyncGenerator[list[Fetched], None]:
+async def batches(world: World, uids: Sequence[int], folder: str | None = None) -> AsyncGenerator[list[Fetched], None]:
     """Batches as the server gives them, each fetched in the mailbox's thread while nothing else needs it."""
-    batches = world.imap.mailbox.fetch(uids)
-    while (batch := await world.imap.call(next, batches, None)) is not None:
+    found = world.imap.mailbox.fetch(uids, folder)
+    while (batch := await world.imap.call(next, found, None)) is not None:
         yield batch
 
 
@@ -305,12 +304,14 @@ def plan_for(
     message, verdict = reader.understood(fetched.raw, understood)
     with world.register.transaction():
         delivery = delivery_of(world, uidvalidity, fetched, now)
-        word = _word_in(world, reader, message)
+        word: Followed | None = None
         if _met_again(world.register, message, delivery):
             plan = Plan("this very message was handled before")
         else:
             known = known_about(world, reader, message, verdict, now)
-            followed = _followed(world, message, word, now) if word and not known.copies else None
+            if not known.copies:
+                word = owners_word(world, reader.policy.authserv_id, message, verdict, now)
+            followed = word.plan if word else None
             plan = (
                 _returned(world, message, now) or followed or decide(message, verdict, delivery, known, reader.policy)
             )
@@ -318,8 +319,8 @@ def plan_for(
             if isinstance(action, StopLetters):
                 stop_letters(world, action.why, now)
         commit_plan(world, plan, (message, delivery), now)
-        if word and not word.wrong:
-            _spend(world.register, word.token)  # after the commit: a crash in between does not lose his word
+        if word and word.token:
+            spend(world.register, word.token, now)  # after the commit: a crash in between does not lose his word
     return plan
 
 
@@ -341,39 +342,6 @@ def _met_again(register: Register, message: Message, delivery: Delivery) -> bool
                 register.commit(after)
             return True
     return False
-
-
-def _word_in(world: World, reader: Reader, message: Message) -> Said | None:
-    """Return the owner's word when the message is a link he clicked, or says it is; None for any other mail."""
-    desk, used = world.desk, world.register.office.tokens
-    return said(message, desk.owner, desk.secret, reader.policy.authserv_id, used) if desk.secret else None
-
-
-def _followed(world: World, message: Message, word: Said, now: datetime) -> Plan:
-    """Return the plan that does what the owner said and tells him so: one record, so that one commit has it all."""
-    desk = world.desk
-    found = world.register.case(word.number)
-    if word.wrong or found is None:
-        why = word.wrong or f"{word.number} bestaat niet"
-        return _told_back(desk.owner, message, word, Answer(f"Ik heb niets gedaan: {why}."))
-    answer, plan = follow_link(word, found[0], found[1], desk, now, message.digest)
-    told = _told_back(found[0].address, message, word, answer)
-    free = (ReleaseLetters(word.number),) if word.action == SEND else ()
-    return replace(told, actions=(*(plan.actions if plan else ()), *free, *told.actions))
-
-
-def _told_back(client: str, message: Message, word: Said, answer: Answer) -> Plan:
-    """The plan that tells the owner what his mail did, and remembers it."""
-    facts = {"number": word.number, "reason": answer.text, "actions": list(answer.actions)}
-    notice = NotifyOwner("notice_word", f"word {message.digest}", facts, None)
-    return Plan(f"a word of the owner: {word.action}", (Remember("owner"), notice), client)
-
-
-def _spend(register: Register, token: str) -> None:
-    """A link works once."""
-    office = register.office
-    if token not in office.tokens:
-        register.commit_office(replace(office, tokens=(*office.tokens, token)))
 
 
 def delivery_of(world: World, uidvalidity: int, fetched: Fetched, now: datetime) -> Delivery:
@@ -440,17 +408,6 @@ def _sent(world: World, address: str, now: datetime) -> Sent:
         overall_hour=sum(at > now - HOUR for at, _ in day),
         requests_hour=world.register.cases_since(now - HOUR),
     )
-
-
-def commit_plan(world: World, plan: Plan, arrived: tuple[Message, Delivery] | None, now: datetime) -> None:
-    """Write the plan into its record in one atomic commit. Inside a transaction."""
-    if plan.client is None or not plan.actions:
-        return
-    register = world.register
-    before = register.client(plan.client) or register.new_client(plan.client)
-    after = written(before, plan, world.desk, now, arrived)
-    if after != before:
-        register.commit(after)
 
 
 def _set_aside(world: World, doubts: Doubts, uidvalidity: int, fetched: Fetched) -> bool:

@@ -140,7 +140,7 @@ class Case:
         state = State.REVIEW if self.opening.get("review") else State.OPEN
         left: set[str] = set(self.kinds)
         for event in self.events[1:]:
-            state, left = _step(state, left, event)
+            state, left = _step(state, left, event, self.kinds)
         return state
 
     @property
@@ -293,7 +293,7 @@ def record(case: Case, event: Event) -> Case | Illegal:
     return replace(case, events=(*case.events, _chained(event, previous)))
 
 
-def _step(state: State, left: set[str], event: Event) -> tuple[State, set[str]]:
+def _step(state: State, left: set[str], event: Event, kinds: tuple[str, ...]) -> tuple[State, set[str]]:
     """One step of the case. An answer ends it only when no track is left open."""
     after = TABLE[event.event].case.get(state, state) if event.event in TABLE else state
     named = set(_names(event.facts.get("kinds")))
@@ -302,7 +302,7 @@ def _step(state: State, left: set[str], event: Event) -> tuple[State, set[str]]:
         if left:
             after = state
     elif event.event == "reopened":
-        left = left | named
+        left = left | (named or set(kinds))
     return after, left
 
 

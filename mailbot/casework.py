@@ -5,7 +5,7 @@ his word, and never write to anybody but the address on file (promises 3, 4, 13)
 he lets it go, unless he says so at once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -36,26 +36,36 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """Why the word cannot be followed, and what to do instead."""
+    """Why the word cannot be followed, and what to do instead. `code` names it in the owner's language (words.toml)."""
 
     reason: str
+    code: str = "state"
 
 
 Steps = tuple[Action, ...]
 Step = Callable[[Word, ClientRecord, Case, datetime], "Steps | No"]
 
 
-def follow(word: Word, record: ClientRecord, case: Case, now: datetime) -> Plan | No:
-    """Return the plan for the owner's word, or why not. `now` is aware. Nothing is done by this function."""
+def follow(
+    word: Word, record: ClientRecord, case: Case, now: datetime, identified: Collection[str] | None = None
+) -> Plan | No:
+    """Return the plan for the owner's word, or why not. `now` is aware. Nothing is done by this function.
+
+    `identified` are the kinds for which identity may be asked at all (promises, section 3).
+    """
+    if word.action == "ask-identity" and identified is not None and not set(identified) & set(case.open_kinds):
+        return No(f"{case.number}: no identity is asked for {', '.join(case.open_kinds)}", "identity_never")
     step = STEPS.get(word.action)
     if step is None:
-        return No(f"`{word.action}` is no word mailbot knows; it knows: {', '.join(sorted(STEPS))}")
+        return No(f"`{word.action}` is no word mailbot knows; it knows: {', '.join(sorted(STEPS))}", "unknown")
     strange = [kind for kind in word.kinds if kind not in case.kinds]
     if strange and word.action != "kinds":
-        return No(f"{case.number} is not about {', '.join(strange)}: it is about {', '.join(case.kinds)}")
+        return No(f"{case.number} is not about {', '.join(strange)}: it is about {', '.join(case.kinds)}", "kinds")
     given = [kind for kind in word.kinds if word.action in GIVES and kind not in case.open_kinds]
     if given and case.is_open:
-        return No(f"{case.number}: {', '.join(given)} was answered before; still open: {', '.join(case.open_kinds)}")
+        return No(
+            f"{case.number}: {', '.join(given)} was answered before; still open: {', '.join(case.open_kinds)}", "kinds"
+        )
     actions = step(word, record, case, now)
     return actions if isinstance(actions, No) else Plan(f"the owner's word: {word.action}", actions, record.address)
 
@@ -69,9 +79,12 @@ def _answer(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Ste
     if word.outcome in {"founded", "not_founded"} and "objection" not in case.open_kinds:
         return No(f"{case.number} holds no objection that is open: `{word.outcome}` is an answer to one")
     if word.outcome in {"partly", "not_founded"} and not word.reason:
-        return No("this answer needs its reason: what stays, why, and until when")
+        return No("this answer needs its reason: what stays, why, and until when", "needs_reason")
     if case.identity in {"asked", "received"}:
-        return No(f"identity was asked and not confirmed: say `identity {case.number}` once you have seen who it is")
+        return No(
+            f"identity was asked and not confirmed: say `identity {case.number}` once you have seen who it is",
+            "identity_first",
+        )
     event = "partly_answered" if word.outcome == "partly" else "answered"
     facts: dict[str, object] = {"kinds": list(word.kinds or case.open_kinds), "outcome": word.outcome}
     facts |= {name: text for name, text in (("until", word.until), ("organisation", word.organisation)) if text}
@@ -92,22 +105,24 @@ def _extend(word: Word, record: ClientRecord, case: Case, now: datetime) -> Step
     """Two further months, once, with a reason, told within the first month (GDPR 12(3)); exists when it is sent."""
     dates = terms(case.received)
     if not word.reason:
-        return No("an extension needs its reason: the person must be told why (GDPR 12(3))")
+        return No("an extension needs its reason: the person must be told why (GDPR 12(3))", "needs_reason")
     if case.state not in {State.OPEN, State.ACKNOWLEDGED}:
         return No(f"{case.number} is {case.state}: only an open case can be extended")
     if case.extended:
-        return No(f"{case.number} was extended before: the law knows one extension")
+        return No(f"{case.number} was extended before: the law knows one extension", "extended_before")
     if now.date() > dates.legal_limit:
-        return No(f"the first month ended on {dates.legal_limit}: an extension had to be told before that")
+        return No(f"the first month ended on {dates.legal_limit}: an extension had to be told before that", "too_late")
     if record.address.endswith(NOBODY):
-        return No("there is no address to send the extension to, and without its letter it does not exist")
+        return No(
+            "there is no address to send the extension to, and without its letter it does not exist", "no_address"
+        )
     return _letter("extended", Word("extend", word.reason, letter=True, send=word.send), record, case)
 
 
 def _refuse(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
     """Refused: with the reason, the complaint and the court (GDPR 12(4))."""
     if not word.reason:
-        return No("a refusal needs its reason: the person must be told why (GDPR 12(4))")
+        return No("a refusal needs its reason: the person must be told why (GDPR 12(4))", "needs_reason")
     if case.state not in {State.OPEN, State.ACKNOWLEDGED}:
         return No(f"{case.number} is {case.state}: only an open case can be refused")
     facts = {"kinds": list(word.kinds or case.open_kinds)}
@@ -132,7 +147,7 @@ def _identity(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> 
 def _lift(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
     """The person lets the data be used again (GDPR 18(3))."""
     if Track.LIVE not in case.tracks.values():
-        return No(f"{case.number} has no restriction that is in force")
+        return No(f"{case.number} has no restriction that is in force", "no_restriction")
     said = RecordEvent(case.number, "lifted", word.reason or "lifted by the person", {"kinds": ["restriction"]})
     return (said, *_letter("restriction_lifted", word, record, case))
 
@@ -142,7 +157,7 @@ def _close(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Step
     if case.state not in ENDED and not (word.erase and case.state in OVER):
         return No(f"{case.number} is {case.state}: answer, refuse or withdraw it first")
     if Track.LIVE in case.tracks.values():
-        return No(f"{case.number} has a restriction in force: lift it first")
+        return No(f"{case.number} has a restriction in force: lift it first", "restriction")
     if word.erase:
         return _erase(word, record, case)
     if case.erases:
@@ -158,10 +173,13 @@ def _erase(word: Word, record: ClientRecord, case: Case) -> Steps | No:
     others = [one for one in record.cases if one.number != case.number and one.state not in OVER]
     owed = next((one.number for one in others if one.is_open or Track.LIVE in one.tracks.values()), None)
     if owed:
-        return No(f"{owed} of the same person is not at its end: erasing would take it along")
+        return No(f"{owed} of the same person is not at its end: erasing would take it along", "other_case")
     held = next((one.letter for one in record.letters if one.state is LetterState.HELD and is_answer(one)), None)
     if held:
-        return No(f"the letter `{held}` still waits and its address goes as well: `release {case.number}` first")
+        return No(
+            f"the letter `{held}` still waits and its address goes as well: `release {case.number}` first",
+            "letter_waits",
+        )
     ending = (*others, case) if case.state in ENDED else others
     said = word.reason or "closed by the owner"
     return (
@@ -180,7 +198,7 @@ def _kinds(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Ste
     if not case.is_open:
         return No(f"{case.number} is {case.state}: its kinds can no longer be corrected")
     if not word.kinds:
-        return No("say which kinds it is about: --kind access (several are possible)")
+        return No("say which kinds it is about: --kind access (several are possible)", "kinds")
     facts = {"kinds": list(word.kinds), "was": list(case.kinds)}
     return (RecordEvent(case.number, "kinds_corrected", word.reason or "corrected by the owner", facts),)
 
@@ -202,8 +220,26 @@ def _recognise(_word: Word, _record: ClientRecord, case: Case, _now: datetime) -
 def _ask(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
     """Ask the person for something that is missing."""
     if not word.reason:
-        return No("say what is missing: the person must know what to send")
-    return _letter("more_information", word, record, case) or No("there is no address to write to")
+        return No("say what is missing: the person must know what to send", "needs_reason")
+    return _letter("more_information", word, record, case) or No("there is no address to write to", "no_address")
+
+
+def _ask_identity(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """Explain once more how the person can show who it is (GDPR 12(6))."""
+    if not case.is_open or case.state is State.REVIEW:
+        return No(f"{case.number} is {case.state}: identity matters only while it is open")
+    if case.identity == "confirmed":
+        return No(f"{case.number}: you have seen who it is; it is not asked twice", "identity_known")
+    return _letter("identity_again", word, record, case) or No("there is no address to write to", "no_address")
+
+
+def _reopen(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
+    """What was ended by mistake, or is not over yet, is open again; its terms were never stopped."""
+    if case.is_open:
+        return No(f"{case.number} is {case.state}: it is open")
+    if case.erasure_ordered:
+        return No(f"{case.number} is being erased", "state")
+    return (RecordEvent(case.number, "reopened", word.reason or "reopened by the owner"),)
 
 
 def draft(letter: str, record: ClientRecord, case: Case) -> Steps:
@@ -243,4 +279,6 @@ STEPS: Mapping[str, Step] = {
     "no-request": _no_request,
     "recognise": _recognise,
     "ask": _ask,
+    "ask-identity": _ask_identity,
+    "reopen": _reopen,
 }

@@ -274,6 +274,7 @@ def _say(config: str | None, number: str, action: str, *, preview: bool = False,
     """Record one word of the owner and show what it did."""
     from mailbot import app, owner, trial  # noqa: PLC0415
     from mailbot.casework import Word  # noqa: PLC0415
+    from mailbot.house import desk_of  # noqa: PLC0415
 
     register, settings = _register(config)
     word = Word(action, **parts)
@@ -281,7 +282,7 @@ def _say(config: str | None, number: str, action: str, *, preview: bool = False,
         for line in trial.preview_word(register, number, word, settings):
             click.echo(line)
         return
-    record = owner.say(register, number, word, app.desk_of(settings), app.clock(settings)())
+    record = owner.say(register, number, word, desk_of(settings), app.clock(settings)())
     waiting = [one.letter for one in record.letters if one.case == number.upper() and one.state == "held"]
     click.echo(f"{number.upper()}: {action} recorded")
     for letter in waiting:
@@ -331,6 +332,9 @@ _word("identity", "You have seen who it is; the copy is deleted.", ("reason",))
 _word("lift", "The person lifted the restriction.", ("reason", "letter", "send"))
 _word("close", "Close a case that has its answer; --erase takes the person out of everything.", ("reason", "erase"))
 _word("ask", "Ask the person for what is missing.", ("reason", "send"))
+_word("ask-identity", "Ask the person once more to show who it is.", ("reason", "send"))
+_word("recognise", "A doubtful message is a request.", ())
+_word("reopen", "Open a case again that was ended by mistake.", ("reason",))
 
 
 @mailbot.command(epilog=_example("mailbot release KN-2026-0001"))
@@ -360,13 +364,14 @@ def release(config: str | None, number: str | None) -> None:
 def intake(config: str | None, received: str, kinds: tuple[str, ...], **parts: str) -> None:
     """Record a request that came by phone, post or counter."""
     from mailbot import app, owner, trial  # noqa: PLC0415
+    from mailbot.house import desk_of  # noqa: PLC0415
 
     house, settings = trial.house(config)
     trial.known_kinds(kinds, house)
     now = app.clock(settings)()
     moment = trial.moment(received, settings)
     register = owner.open_register(settings)
-    number = owner.intake(register, settings, app.desk_of(settings), now, received=moment, kinds=kinds, **parts)
+    number = owner.intake(register, settings, desk_of(settings), now, received=moment, kinds=kinds, **parts)
     click.echo(number)
 
 

@@ -1,6 +1,7 @@
-"""What a click of the owner does: one plan, and what he is told back.
+"""What a word of the owner does: one plan, and what he is told back.
 
-Owns asking a second time before what cannot be taken back. Must never decide more than he said.
+Owns asking a second time before what cannot be taken back, and offering buttons where his word was not enough. Must
+never decide more than he said. What he is told is a name in templates/nl/words.toml, never a text.
 """
 
 from dataclasses import dataclass
@@ -8,50 +9,91 @@ from datetime import datetime
 
 from mailbot.case import Case
 from mailbot.casework import No, Word, follow
-from mailbot.client import ClientRecord
-from mailbot.links import SEND, Said, href
-from mailbot.plan import Plan, SendLetter
+from mailbot.client import ClientRecord, LetterState
+from mailbot.links import Link, Occasion, Said, href, letter_to_send, offered, sending
+from mailbot.plan import Action, Plan, ReleaseLetters, SendLetter
 from mailbot.record import Desk
+
+Buttons = tuple[dict[str, object], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the owner is told back, and the buttons below it."""
+    """What the owner is told back: `said` names the text, `yes` is what `ja` would do; `does` is what his word does."""
 
-    text: str
-    actions: tuple[dict[str, str], ...] = ()
+    said: str
+    what: str = ""
+    actions: Buttons = ()
+    yes: str = ""
+    does: tuple[Action, ...] = ()
 
 
-def follow_link(
-    word: Said, record: ClientRecord, case: Case, desk: Desk, now: datetime, occasion: str
-) -> tuple[Answer, Plan | None]:
-    """Return what to tell the owner and the plan to commit, if his word can be followed."""
-    name = word.action.removesuffix("!")
-    link = next((one for one in desk.links if one.name == name), None)
-    if name == SEND:
-        return Answer(f"De brief van {word.number} gaat nu uit."), None
+def follow_word(
+    word: Said, record: ClientRecord, case: Case, desk: Desk, at: Occasion, now: datetime, *, plain: bool = False
+) -> Answer:
+    """Return what to tell the owner and what to commit. `plain`: he wrote it himself, without a link."""
+    letter = letter_to_send(word.action)
+    if letter is not None:
+        return _send(letter, word.reason, record, case)
+    link = _link(word.action.removesuffix("!"), case, desk)
     if link is None:
-        return Answer("Ik heb niets gedaan: deze opdracht ken ik niet."), None
-    if link.reason and not word.reason:
-        return Answer("Ik heb niets gedaan: schrijf de reden in de mail, de betrokkene leest die."), None
-    if link.sure and not word.confirmed:
-        again = href(case.number, f"{name}!", desk.secret, occasion, desk.address, word.reason)
-        button = {"label": f"Ja, zeker: {link.label}", "href": again}
-        return Answer(f"Weet u het zeker? {link.label}, voor {word.number}.{_what_goes(name, case)}", (button,)), None
-    plan = follow(Word(name, word.reason, erase=name == "close" and case.erases), record, case, now)
+        return Answer("unknown", actions=_choice(record, case, desk, at))
+    first = _asked_first(link, word, case, at, plain=plain)
+    if first is not None:
+        return first
+    erase = link.name == "close" and case.erases
+    said = Word(link.does or link.name, word.reason, letter=link.letter, erase=erase)
+    plan = follow(said, record, case, now, desk.identified)
     if isinstance(plan, No):
-        return Answer(f"Ik heb niets gedaan: {plan.reason}."), None
-    draft = any(isinstance(action, SendLetter) and action.hold for action in plan.actions)
-    send = {"label": "Verstuur de brief", "href": href(case.number, SEND, desk.secret, occasion, desk.address)}
-    text = f"Genoteerd bij {word.number}: {link.label}."
-    return Answer(f"{text} Er ligt een brief klaar." if draft else text, (send,) if draft else ()), plan
+        return Answer(plan.code, _plainly(link), _choice(record, case, desk, at))
+    return _noted(link, case, plan, at)
 
 
-def _what_goes(name: str, case: Case) -> str:
-    """What the owner must know before he closes an erasure."""
-    if name != "close" or not case.erases:
-        return ""
-    return (
-        " Daarmee wist mailbot deze persoon: het dossier in het register en zijn berichten in de klantmap, de inbox en"
-        " Verzonden. Een bericht met een vlag (ster) blijft staan: zet er een bij de facturen die u moet bewaren."
+def _asked_first(link: Link, word: Said, case: Case, at: Occasion, *, plain: bool) -> Answer | None:
+    """What he is asked before it is done: the reason, or whether he is sure. Erasing needs the button itself."""
+    if link.reason and not word.reason:
+        again: Buttons = ({"label": link.label, "href": href(case.number, link.name, at)},)
+        return Answer("needs_reason", _plainly(link), again)
+    erases = link.name == "close" and case.erases
+    if link.sure and (not word.confirmed or (plain and erases)):
+        sure: Buttons = (
+            {"label": f"Ja, zeker: {_plainly(link)}", "href": href(case.number, f"{link.name}!", at, word.reason)},
+        )
+        return Answer("sure_erase" if erases else "sure", _plainly(link), sure, yes=f"{link.name}!")
+    return None
+
+
+def _link(name: str, case: Case, desk: Desk) -> Link | None:
+    """The link of this name: the one for the state the case is in, if there are several."""
+    found = sorted((one for one in desk.links if one.name == name), key=lambda one: case.state not in one.states)
+    return found[0] if found else None
+
+
+def _noted(link: Link, case: Case, plan: Plan, at: Occasion) -> Answer:
+    drafts = [action.letter for action in plan.actions if isinstance(action, SendLetter) and action.hold]
+    buttons: Buttons = tuple(
+        {"letter": one, "label": "", "href": href(case.number, sending(one), at)} for one in drafts
     )
+    said = "noted_letter" if drafts else "noted"
+    return Answer(said, _plainly(link), buttons, yes=sending(drafts[0]) if drafts else "", does=plan.actions)
+
+
+def _plainly(link: Link) -> str:
+    """What the link says, without what it asks him to write."""
+    return link.label.partition(" (")[0]
+
+
+def _send(letter: str, reason: str, record: ClientRecord, case: Case) -> Answer:
+    waits = [one for one in record.letters if one.case == case.number and one.state is LetterState.HELD]
+    if not any(letter in {"", one.letter} for one in waits):
+        return Answer("nothing_waits")
+    return Answer("sent", does=(ReleaseLetters(case.number, letter, reason),))
+
+
+def _choice(record: ClientRecord, case: Case, desk: Desk, at: Occasion) -> Buttons:
+    return tuple(offered(desk.links, record, case, at))
+
+
+def unclear(record: ClientRecord, case: Case, desk: Desk, at: Occasion) -> Answer:
+    """What the owner is told when his own words were not plain: nothing was done, and here are the buttons."""
+    return Answer("unclear", actions=_choice(record, case, desk, at))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
+from mailbot.authentic import contradicted
 from mailbot.case import Case
 from mailbot.classify import Decision, Verdict
 from mailbot.client import ClientRecord, Filing, QueuedLetter, SeenMessage
@@ -332,21 +333,7 @@ def identity_needed(
     if policy.identity == "always":
         return True
     known = client is not None and client.on_file and not verdict.from_form
-    return not (known and not sender_contradicted(message, policy.authserv_id))
-
-
-def sender_contradicted(message: Message, authserv_id: str) -> bool:
-    """Tell whether our own server said that the From address failed its check (RFC 8601, section 5: trust only ours).
-
-    Only the topmost field with our server's name counts; without a configured name nobody is believed.
-    """
-    if not authserv_id:
-        return False
-    for value in message.headers.get("authentication-results", ()):
-        name, _, results = value.partition(";")
-        if name.split()[:1] == [authserv_id]:
-            return "dmarc=fail" in results.replace(" ", "").lower()
-    return False
+    return not (known and not contradicted(message, policy.authserv_id))
 
 
 def _no_letter(arrival: Arrival) -> str | None:

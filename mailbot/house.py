@@ -23,6 +23,8 @@ from mailbot.errors import OwnerMustFix
 from mailbot.letters import Sender, Templates, compose, processors
 from mailbot.message import Reading, read
 from mailbot.perform import Retry
+from mailbot.phrases import Phrases
+from mailbot.record import Desk
 from mailbot.rules import Rules
 from mailbot.rules import parse as parse_rules
 from mailbot.warnings import Ladder
@@ -41,6 +43,7 @@ class House:
     retry: Retry
     ladder: Ladder
     links: tuple[links.Link, ...]
+    phrases: Phrases
     ending: Ending
     composed: Callable[[QueuedLetter], EmailMessage]
 
@@ -54,7 +57,7 @@ def furnish(settings: Settings) -> House:
     rules = _attempt(problems, lambda: parse_rules(data.phrases(files)), "rules")
     reading = _attempt(problems, lambda: Reading.parse(files, sites), "rules")
     ladder = _attempt(problems, lambda: Ladder.parse(files["warnings.toml"]), "rules/warnings.toml")
-    buttons = _attempt(problems, lambda: links.parse(files["owner.toml"]), "rules/owner.toml") or ()
+    buttons = _attempt(problems, lambda: links.parse(files["owner.toml"]), "rules/owner.toml")
     ending = _attempt(problems, lambda: Ending.parse(files["ending.toml"]), "rules/ending.toml")
     holders = _attempt(problems, lambda: processors(files["processors.toml"]), "rules/processors.toml") or ()
     labels = {kind.name: kind.labels for kind in rules.kinds} if rules else {}
@@ -67,7 +70,7 @@ def furnish(settings: Settings) -> House:
         named = {letter for letter, _ in templates.letters}
         problems += [f"rules/warnings.toml: there is no template `{one}`" for one in sorted(ladder.templates - named)]
     policy = _attempt(problems, lambda: policy_of(settings, rules, limits), "rules/limits.toml") if rules else None
-    if problems or not (rules and reading and ladder and templates and policy and ending):
+    if problems or not (rules and reading and ladder and templates and policy and ending and buttons):
         raise OwnerMustFix(problems)
     return House(
         rules=rules,
@@ -82,7 +85,8 @@ def furnish(settings: Settings) -> House:
             timedelta(hours=limits["retry"]["tell_owner_hours"]),
         ),
         ladder=ladder,
-        links=buttons,
+        links=buttons[0],
+        phrases=buttons[1],
         ending=ending,
         composed=partial(compose, sender=sender_of(settings), templates=templates),
     )
@@ -109,6 +113,25 @@ def policy_of(settings: Settings, rules: Rules, limits: Mapping[str, Any]) -> Po
         ordinary=settings.filing.ordinary,
         hold=settings.letters.hold,
         authserv_id=settings.imap.authserv_id,
+    )
+
+
+def desk_of(settings: Settings, house: House | None = None, secret: bytes = b"") -> Desk:
+    """Return where letters come from and go to by default; with `house` and `secret` notices carry links."""
+    organisation = settings.organisation
+    policy = house.reader.policy if house else None
+    return Desk(
+        domain=organisation.address.rpartition("@")[2],
+        owner=organisation.owner,
+        language=settings.letters.languages[0],
+        address=organisation.address,
+        secret=secret,
+        links=house.links if house else (),
+        phrases=house.phrases if house else Phrases(),
+        identified=frozenset(kind.name for kind in policy.kinds.values() if kind.identity != "never")
+        if policy
+        else frozenset(),
+        suspend=settings.identity.suspend,
     )
 
 

@@ -3,8 +3,9 @@
 Owns how letters to persons and notices to the owner look and what headers they carry. Must never quote a word of an
 incoming mail to a person, never read a clock, and never choose a recipient.
 
-A letter is written once, as blocks of text: a paragraph, `# heading`, `- item`, `[picture]`, `[bar ...]` or
-`[button ...]`. Both parts of the mail are made from these blocks, so that text and HTML always say the same.
+A letter is written once, as blocks of text: a paragraph, `# heading`, `- item`, `[picture]`, `[bar ...]`,
+`[button ...]` or `[links ...]`. Both parts of the mail are made from these blocks, so that text and HTML always say
+the same.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from mailbot.client import QueuedLetter
 from mailbot.errors import OwnerMustFix
 
 LETTER = re.compile(r"(?P<language>[a-z]{2})/(?P<letter>[a-z_]+)\.(?P<part>txt|toml)")
-BLOCK = re.compile(r"\[(?P<name>picture|bar|button)(?: (?P<words>.*))?\]")
+BLOCK = re.compile(r"\[(?P<name>picture|bar|button|links)(?: (?P<words>.*))?\]")
 LINK = re.compile(r"https?://[^\s<>()]+[^\s<>().,;:!?]")
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 INVOICE_YEARS = 7  # article 52(4) AWR: seven years after the year an invoice belongs to
@@ -83,6 +84,7 @@ class Templates:
     layout: Any
     words: Mapping[str, Mapping[str, Any]]
     pictures: Mapping[str, bytes]
+    buttons: Mapping[str, Any]
     labels: Mapping[str, Mapping[str, str]]
     kinds: Mapping[tuple[str, str, str], Any] = field(default_factory=dict)  # (language, kind, outcome) -> its text
     processors: tuple[Processor, ...] = ()
@@ -110,6 +112,11 @@ class Templates:
             letters={},
             layout=_compiled(environment, "layout.html", texts, problems),
             words={name: _table(f"{name}/words.toml", texts, problems) for name in _languages(texts)},
+            buttons={
+                name: _compiled(environment, f"{name}/buttons.block", texts, problems)
+                for name in _languages(texts)
+                if name == "nl" or f"{name}/buttons.block" in texts
+            },
             pictures={name: raw for name, raw in files.items() if name.endswith(".png")},
             labels=labels,
             kinds=dict(_about_kinds(environment, texts, problems)),
@@ -227,7 +234,11 @@ def compose(queued: QueuedLetter, sender: Sender, templates: Templates) -> Email
     """Return the mail for a queued letter: deterministic, so that a letter sent again is the same letter."""
     template = templates.get(queued.letter, queued.language)
     context = _context(queued, sender, templates)
-    blocks = list(_blocks(template.body.render(context)))
+    text = template.body.render(context)
+    if template.audience == "owner":  # what he can do stands below every notice, written once
+        buttons = templates.buttons.get(queued.language) or templates.buttons["nl"]
+        text += f"\n\n{buttons.render(context)}"
+    blocks = list(_blocks(text))
     message = EmailMessage(policy=SMTP)
     _headers(message, queued, sender, _line(template.subject.render(context)))
     message.set_content(_as_text(blocks, context), subtype="plain", charset="utf-8", cte="quoted-printable")
@@ -293,9 +304,9 @@ def _defaults() -> dict[str, Any]:
     """Facts every letter may rely on; what is not given is empty, what is unknown to this list is an error."""
     empty = (
         "number reason subject address behalf letter step received promise statement_term legal_limit extended_to note"
-        " unreadable automatic until organisation"
+        " unreadable automatic until organisation reply what suspended_to suspended_since state"
     )
-    none: dict[str, Any] = {"actions": [], "kinds": [], "sub_kinds": [], "evidence": [], "sure": 0}
+    none: dict[str, Any] = {"actions": [], "ready": [], "kinds": [], "sub_kinds": [], "evidence": [], "sure": 0}
     return {**dict.fromkeys(empty.split(), ""), **none, "withdrawn": False, "from_form": False}
 
 
@@ -371,13 +382,19 @@ def _as_text(blocks: Sequence[Block], context: Mapping[str, Any]) -> str:
         elif name == "bar":
             out += [_text_bar(text), ""]
         elif name == "button":
-            label, _, href = text.rpartition(" | ")
-            out += [f"{label}:", f"  {href}", ""]
+            out += _text_link(text)
+        elif name == "links":
+            out += [line for one in text.split(" || ") for line in _text_link(one)]
         elif name == "heading":
             out += [text.upper() if len(text) < 40 else text, ""]  # noqa: PLR2004 - a long heading shouts
         else:
             out += [f"- {text}" if name == "item" else text] + ([""] if name != "item" or following != "item" else [])
     return "\n".join(_wrapped(out)).strip() + "\n"
+
+
+def _text_link(text: str) -> list[str]:
+    label, _, href = text.rpartition(" | ")
+    return [f"{label}:", f"  {href}", ""]
 
 
 def _wrapped(lines: Sequence[str]) -> Iterator[str]:
@@ -437,7 +454,18 @@ def _html_block(name: str, text: str, queued: QueuedLetter) -> str:
             'style="display:inline-block;padding:13px 20px;color:#ffffff;text-decoration:none;font-weight:bold">'
             f"{_escaped(label)}</a></td></tr></table>"
         )
+    if name == "links":
+        return f'<p class="links" style="margin:0 0 16px 0">{"".join(map(_html_link, text.split(" || ")))}</p>'
     return f'<p style="margin:0 0 16px 0">{_rich(text)}</p>'
+
+
+def _html_link(text: str) -> str:
+    """A line of its own, high enough for a thumb."""
+    label, _, href = text.rpartition(" | ")
+    return (
+        f'<a href="{_escaped(href)}" style="display:inline-block;padding:8px 18px 8px 0;color:inherit">'
+        f"{_escaped(label)}</a> "
+    )
 
 
 def _html_bar(words: str) -> str:

@@ -6,16 +6,19 @@ ours, and never the same token twice; a token goes to nobody else.
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import date
 from urllib.parse import quote
 
 import msgspec
 
 from mailbot import tokens
-from mailbot.case import Case
-from mailbot.decide import sender_contradicted
+from mailbot.authentic import aligned
+from mailbot.case import Case, Track
+from mailbot.client import ClientRecord, LetterState
 from mailbot.message import Message
+from mailbot.phrases import Phrase, Phrases
 
 SUBJECT = re.compile(r"\[?([A-Z0-9]{1,8}-\d{4}-\d{4,6})\]?\s+([a-z-]+!?)\s+#", re.IGNORECASE)
 REASON = 500  # characters of the owner's own words that are kept
@@ -24,14 +27,33 @@ SEND = "release"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One thing a notice offers, from rules/owner.toml."""
+    """One thing a notice offers, from rules/owner.toml; its comments say what the keys mean."""
 
     name: str
     label: str
     states: tuple[str, ...]
+    does: str = ""
     reason: bool = False
     sure: bool = False
+    letter: bool = True
+    small: bool = False
+    digest: bool = False
     identity: tuple[str, ...] = ()
+    track: str = ""
+    asks_identity: bool = False
+    only: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Where a link stands: the notice, its key, and the day; with these and the secret its token is made."""
+
+    notice: str
+    key: str
+    day: date
+    secret: bytes
+    to: str
+    identified: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +63,7 @@ class Said:
     number: str
     action: str
     reason: str
-    token: str
+    token: str = ""
     wrong: str = ""
 
     @property
@@ -50,49 +72,100 @@ class Said:
         return self.action.endswith("!")
 
 
-def parse(text: str) -> tuple[Link, ...]:
-    """Return the links of rules/owner.toml; KeyError, TypeError or ValueError says what is wrong."""
-    return msgspec.convert(tomllib.loads(text)["action"], tuple[Link, ...])
+def parse(text: str) -> tuple[tuple[Link, ...], Phrases]:
+    """Return the links and phrases of rules/owner.toml; KeyError, TypeError or ValueError says what is wrong."""
+    table = tomllib.loads(text)
+    links = msgspec.convert(table["action"], tuple[Link, ...])
+    phrases = Phrases(
+        msgspec.convert(table["word"], tuple[Phrase, ...]),
+        frozenset(table["answers"]["filler"]),
+        tuple(table["answers"]["closings"]),
+        msgspec.convert(table["question"], dict[str, dict[str, str]]),
+    )
+    names = {link.name for link in links} | {SEND, "yes", "no"}
+    problems = [f"[[word]] {one.action}: is no action" for one in phrases.phrases if one.action not in names]
+    problems += phrases.wrong()
+    if problems:
+        raise ValueError("; ".join(problems))
+    return links, phrases
 
 
-def offered(links: tuple[Link, ...], case: Case, secret: bytes, occasion: str, to: str) -> list[dict[str, str]]:
-    """Return the buttons for a notice about this case, as `label` and `href` (RFC 6068)."""
-    return [
-        {"label": link.label, "href": href(case.number, link.name, secret, occasion, to)}
-        for link in links
-        if case.state in link.states and (not link.identity or case.identity in link.identity)
+def offered(links: tuple[Link, ...], record: ClientRecord, case: Case, at: Occasion) -> list[dict[str, object]]:
+    """Return what a notice offers about this case: letters that wait first, then the actions, each with its `href`."""
+    letters: list[dict[str, object]] = [
+        {"letter": name, "href": href(case.number, sending(name), at), "label": ""}
+        for name in dict.fromkeys(one.letter for one in record.letters if _waits(one, case))
     ]
+    actions: list[dict[str, object]] = [
+        {"label": link.label, "small": link.small, "href": href(case.number, link.name, at)}
+        for link in links
+        if _fits(link, case, at)
+    ]
+    return letters + actions
 
 
-def href(number: str, action: str, secret: bytes, occasion: str, to: str, body: str = "") -> str:
-    """Return a mailto link that says `action` on the case, signed for this occasion."""
-    subject = f"[{number}] {action} {tokens.issue(secret, number, action, occasion)}"
-    text = f"&body={quote(body)}" if body else ""
-    return f"mailto:{to}?subject={quote(subject)}{text}"
+def _waits(letter: object, case: Case) -> bool:
+    return getattr(letter, "case", None) == case.number and getattr(letter, "state", None) is LetterState.HELD
 
 
-def said(message: Message, owner: str, secret: bytes, authserv_id: str, used: tuple[str, ...]) -> Said | None:
+def _fits(link: Link, case: Case, at: Occasion) -> bool:
+    return (
+        case.state in link.states
+        and (not link.identity or case.identity in link.identity)
+        and (not link.track or Track(link.track) in case.tracks.values())
+        and (not link.asks_identity or may_identify(case, at.identified))
+        and (at.notice in link.only if link.only else at.notice != "digest" or link.digest)
+    )
+
+
+def may_identify(case: Case, identified: Collection[str]) -> bool:
+    """Tell whether identity may be asked for anything that is open in the case (promises, section 3)."""
+    return any(kind in identified for kind in case.open_kinds)
+
+
+def sending(letter: str) -> str:
+    """Return the action that lets this letter of a case go."""
+    return f"{SEND}-{letter.replace('_', '-')}"
+
+
+def letter_to_send(action: str) -> str | None:
+    """Return which letter an action lets go: a name, empty for all that wait; None when it is another action."""
+    if action == SEND:
+        return ""
+    return action.removeprefix(f"{SEND}-").replace("-", "_") if action.startswith(f"{SEND}-") else None
+
+
+def href(number: str, action: str, at: Occasion, body: str = "") -> str:
+    """Return a mailto link that says `action` on the case, signed for this occasion (RFC 6068: all percent-encoded)."""
+    subject = f"[{number}] {action} {tokens.issue(at.secret, number, action, at.key, at.day)}"
+    text = f"&body={quote(body, safe='')}" if body else ""
+    return f"mailto:{quote(at.to, safe='@')}?subject={quote(subject, safe='')}{text}"
+
+
+def said(
+    message: Message, owner: str, secret: bytes, authserv_id: str, used: tuple[str, ...], today: date
+) -> Said | None:
     """Return the owner's word in this message, or None when it is no such mail at all."""
     match = SUBJECT.search(message.subject)
-    if match is None:
+    if match is None or not (from_owner(message, owner) or tokens.TOKEN.search(message.subject.lower())):
         return None
     number, action = match[1].upper(), match[2].lower()
     token = tokens.valid(secret, number, action, message.subject)
-    return Said(
-        number, action, " ".join(_own(message))[:REASON], token or "", _wrong(message, owner, token, used, authserv_id)
+    checks = (
+        (not from_owner(message, owner), "not_owner"),
+        (bool(authserv_id) and not aligned(message, authserv_id), "not_authentic"),
+        (token is None, "forged"),
+        (token in used, "used"),
+        (token is not None and tokens.expired(token, today), "expired"),
     )
+    wrong = next((why for bad, why in checks if bad), "")
+    return Said(number, action, " ".join(_own(message))[:REASON], token or "", wrong)
+
+
+def from_owner(message: Message, owner: str) -> bool:
+    """Tell whether the mail says it is from the owner's own address."""
+    return message.sender is not None and message.sender.address.lower() == owner.lower()
 
 
 def _own(message: Message) -> Iterator[str]:
     yield from (line.strip() for line in message.written.split("\n") if line.strip())
-
-
-def _wrong(message: Message, owner: str, token: str | None, used: tuple[str, ...], authserv_id: str) -> str:
-    sender = message.sender.address.lower() if message.sender else ""
-    checks = (
-        (sender != owner.lower(), "het komt niet van het adres van de eigenaar"),
-        (token is None, "de code in het onderwerp klopt niet"),
-        (token in used, "deze knop is al een keer gebruikt"),
-        (sender_contradicted(message, authserv_id), "de mailserver zegt dat de afzender niet echt is"),
-    )
-    return next((why for wrong, why in checks if wrong), "")

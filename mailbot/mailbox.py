@@ -277,6 +277,17 @@ class Mailbox:
                 self._uidvalidity = now.uidvalidity
             return now
 
+    def mark_of(self, folder: str) -> tuple[int, int]:
+        """Return UIDVALIDITY and the next UID of a folder, without selecting it; (0, 1) where there is none."""
+        with self._translated() as client:
+            try:
+                found = client.folder_status(folder, ["UIDVALIDITY", "UIDNEXT"])
+            except IMAPClientAbortError:
+                raise
+            except IMAPClientError:
+                return 0, 1
+            return int(found[b"UIDVALIDITY"]), int(found[b"UIDNEXT"])
+
     def uids_from(self, first: int, folder: str | None = None) -> list[int]:
         """Return the UIDs from `first` on, ascending. Asked in ranges, and filtered: `n:*` always gives one (I30)."""
         with self._translated() as client:

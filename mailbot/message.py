@@ -27,6 +27,7 @@ HEADERS = 1_000
 HEADER_VALUE = 2_000  # of Content-Type: parameters beyond this are an attack (25 s for half a megabyte)
 HEADER_PIECES = 100
 SUBJECT_LENGTH = 250
+RESULTS_LENGTH = 1600  # of Authentication-Results: large providers write a dozen results, the one that counts last
 ADDRESS_BYTES = 4_000
 ADDRESSES = 50  # recipients looked at: we only look for ourselves among them
 PARTS = 100
@@ -209,7 +210,8 @@ def _headers(tree: Tree) -> dict[str, tuple[str, ...]]:
     for name, value in list(tree.raw_items())[:HEADERS]:
         key = name.lower()
         if key in KEPT_HEADERS or key.startswith(("list-", "x-wpcf7", "x-auto")):
-            found.setdefault(key, []).append(_clean(_letters(str(value)[:1600]), 400))
+            length = RESULTS_LENGTH if key == "authentication-results" else 400
+            found.setdefault(key, []).append(_clean(_letters(str(value)[:1600]), length))
     if action := _delivery_action(tree):
         found["delivery-action"] = [action]
     return {key: tuple(values) for key, values in found.items()}

@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mailbot import due
-from mailbot.arrivals import Doubts, Reader, commit_plan, look_again
+from mailbot.arrivals import Doubts, Reader, look_again
 from mailbot.client import Filing
 from mailbot.errors import TryLater
-from mailbot.perform import World
+from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
 from mailbot.register import CHECKED, Office
 

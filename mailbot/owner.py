@@ -52,7 +52,7 @@ def say(register: Register, number: str, word: Word, desk: Desk, now: datetime) 
     """Record the owner's word on a case and return the record. Refused with the reason when it cannot be."""
     with register.transaction():
         record, case = find(register, number)
-        plan = follow(word, record, case, now)
+        plan = follow(word, record, case, now, desk.identified or None)
         if isinstance(plan, No):
             raise Refused(plan.reason)
         after = written(record, plan, desk, now)

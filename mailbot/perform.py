@@ -23,10 +23,12 @@ from mailbot import record as records
 from mailbot.case import Event
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter
 from mailbot.deadlines import terms
+from mailbot.decide import Delivery
 from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix, Refused, TryLater
 from mailbot.mailbox import SEEN, Mailbox, Move
+from mailbot.message import Message
 from mailbot.outbox import Outbox
-from mailbot.plan import NotifyOwner
+from mailbot.plan import NotifyOwner, Plan
 from mailbot.record import Desk
 from mailbot.register import Register
 from mailbot.understanding import Understanding
@@ -199,6 +201,17 @@ def _may_go(letter: QueuedLetter, now: datetime, *, stopped: bool) -> bool:
     if letter.state is not LetterState.QUEUED or (stopped and letter.audience == "person"):
         return False
     return letter.next_try is None or letter.next_try <= now
+
+
+def commit_plan(world: World, plan: Plan, arrived: tuple[Message, Delivery] | None, now: datetime) -> None:
+    """Write the plan into its record in one atomic commit. Inside a transaction."""
+    if plan.client is None or not plan.actions:
+        return
+    register = world.register
+    before = register.client(plan.client) or register.new_client(plan.client)
+    after = records.written(before, plan, world.desk, now, arrived)
+    if after != before:
+        register.commit(after)
 
 
 def update(world: World, place: str, change: Callable[[ClientRecord], ClientRecord]) -> None:

@@ -61,9 +61,14 @@ class SendLetter:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseLetters:
-    """Let the letters of a case that wait for the owner's word go: he gave it."""
+    """Let the letters of a case that wait for the owner's word go: he gave it.
+
+    `letter`: only this one. `reason`: his words, for a letter that has no reason yet.
+    """
 
     number: str
+    letter: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

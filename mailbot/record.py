@@ -5,16 +5,18 @@ looking at what the record still owes the world.
 """
 
 import hashlib
+import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mailbot.case import ENDING, Case, Event, Illegal, open_case, record
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.deadlines import working_days_between
 from mailbot.decide import Delivery
-from mailbot.links import Link, offered
+from mailbot.links import Link, Occasion, offered
 from mailbot.message import Message
+from mailbot.phrases import Phrases
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, ReleaseLetters, Remember, SendLetter
 
 # What a letter means in the life of its case, once the server has taken it. Data of the same kind as case.py's table.
@@ -22,6 +24,7 @@ INBOX = "inbox"  # a copy that goes into the watched mailbox: how the owner is r
 EVENTS_OF_LETTERS = {
     "acknowledgement": ("acknowledged",),
     "identity": ("acknowledged", "identity_asked"),
+    "identity_again": ("identity_asked",),
     "extended": ("extended",),
 }
 # Letters that say something no longer true once one of these events happened: one that still waits is dropped.
@@ -43,7 +46,13 @@ class Desk:
     address: str = ""
     secret: bytes = b""
     links: tuple[Link, ...] = ()
+    phrases: Phrases = field(default_factory=Phrases)
+    identified: frozenset[str] = frozenset()  # the kinds for which identity may be asked
     suspend: bool = False  # the legal limit waits for an identity check, as configured
+
+    def occasion(self, notice: str, key: str, now: datetime) -> Occasion:
+        """Return where links stand that go out with this notice."""
+        return Occasion(notice, key, now.date(), self.secret, self.address, self.identified)
 
 
 def written(
@@ -65,9 +74,9 @@ def written(
             case SendLetter():
                 after = queued(after, letter_of(action, desk, now, after, arrived))
             case ReleaseLetters():
-                after = released(after, action.number)
+                after = released(after, action.number, action.letter, action.reason)
             case NotifyOwner():
-                after = queued(after, notice_of(_with_links(action, after, desk), desk, now))
+                after = queued(after, notice_of(_with_links(action, after, desk, now), desk, now))
             case FileUnder() if arrived is not None:
                 after = _filing(after, arrived[1])
             case _:
@@ -153,17 +162,6 @@ def met_again(before: ClientRecord, digest: str, delivery: Delivery) -> ClientRe
     return replace(before, messages=tuple(anew if seen is moved else seen for seen in before.messages))
 
 
-def released(before: ClientRecord, number: str | None) -> ClientRecord:
-    """Return the record with the letters of a case, or without a number all letters, no longer held."""
-    letters = tuple(
-        replace(one, state=LetterState.QUEUED, reason="")
-        if one.state is LetterState.HELD and number in {None, one.case}
-        else one
-        for one in before.letters
-    )
-    return replace(before, letters=letters)
-
-
 def queued(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:
     """Return the record with the letter in it; a key that was queued before is not queued again, so it goes once."""
     if any(one.key == letter.key for one in before.letters):
@@ -171,13 +169,32 @@ def queued(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:
     return replace(before, letters=(*before.letters, letter))
 
 
-def _with_links(action: NotifyOwner, record: ClientRecord, desk: Desk) -> NotifyOwner:
+def _with_links(action: NotifyOwner, record: ClientRecord, desk: Desk, now: datetime) -> NotifyOwner:
     """Add what the owner can say about the case by one click. Only notices carry tokens, and they go to him alone."""
     case = next((one for one in record.cases if one.number == action.case), None)
     if case is None or not desk.secret or "actions" in action.facts:
         return action
-    buttons = offered(desk.links, case, desk.secret, action.key, desk.address)
+    buttons = offered(desk.links, record, case, desk.occasion(action.notice, action.key, now))
     return replace(action, facts={**action.facts, "actions": buttons})
+
+
+def released(before: ClientRecord, number: str | None = None, letter: str = "", reason: str = "") -> ClientRecord:
+    """Return the record with its waiting letters let go: of one case or all, one kind of letter or all.
+
+    `reason` fills the reason of a letter that has none yet: the owner's own words, for the person to read.
+    """
+    letters = tuple(
+        _free(one, reason)
+        if one.state is LetterState.HELD and number in {None, one.case} and letter in {"", one.letter}
+        else one
+        for one in before.letters
+    )
+    return replace(before, letters=letters) if letters != before.letters else before
+
+
+def _free(letter: QueuedLetter, reason: str) -> QueuedLetter:
+    facts = {**letter.facts, "reason": reason} if reason and not letter.facts.get("reason", reason) else letter.facts
+    return replace(letter, state=LetterState.QUEUED, reason="", facts=facts)
 
 
 def letter_of(
@@ -211,7 +228,7 @@ def letter_of(
 def notice_of(action: NotifyOwner, desk: Desk, now: datetime) -> QueuedLetter:
     """Return the notice as it is queued: to the owner, in his language, never held."""
     notice = QueuedLetter(
-        message_id=message_id(action.key, desk.domain),
+        message_id=message_id(action.key, desk.domain, desk.secret),
         letter=action.notice,
         audience="owner",
         to=desk.owner,
@@ -229,9 +246,14 @@ def in_the_inbox(notice: QueuedLetter, now: datetime, why: str) -> QueuedLetter:
     return replace(notice, state=LetterState.SENT, settled=now, next_try=None, reason=why, copies=(INBOX,))
 
 
-def message_id(key: str, domain: str) -> str:
-    """Return the Message-ID (RFC 5322, 3.6.4) that belongs to this key, the same one each time."""
-    return f"<{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}@{domain}>"
+def message_id(key: str, domain: str, secret: bytes = b"") -> str:
+    """Return the Message-ID (RFC 5322, 3.6.4) that belongs to this key, the same one each time.
+
+    With `secret` nobody can guess it: an answer to a notice shows by it that the notice was at hand.
+    """
+    text = key.encode("utf-8", "surrogatepass")
+    digest = hmac.new(secret, text, hashlib.sha256) if secret else hashlib.sha256(text)
+    return f"<{digest.hexdigest()[:32]}@{domain}>"
 
 
 def sent(

@@ -9,8 +9,7 @@ reads (S16). When both are away only the log, the status line and the exit code 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from mailbot.arrivals import commit_plan
-from mailbot.perform import World
+from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
 
 MAILBOX, MAIL, FILING, CLAIMED = "mailbox", "mail", "filing", "claimed"

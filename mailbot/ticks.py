@@ -7,11 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from mailbot import due
-from mailbot.arrivals import commit_plan
 from mailbot.client import LetterState
 from mailbot.config import Settings
 from mailbot.ending import silent_since
-from mailbot.perform import World
+from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
 from mailbot.warnings import Ladder
 

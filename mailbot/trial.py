@@ -19,7 +19,7 @@ from mailbot.decide import Delivery, Known, decide
 from mailbot.errors import OwnerMustFix, Refused
 from mailbot.evidence import evidence as case_evidence
 from mailbot.evidence import evidence_of_erased
-from mailbot.house import House, furnish
+from mailbot.house import House, desk_of, furnish
 from mailbot.plan import NotifyOwner, Plan, SendLetter
 from mailbot.record import letter_of, notice_of
 from mailbot.register import Register
@@ -105,7 +105,7 @@ def preview(raw: bytes, furnished: House, settings: config.Settings) -> Iterator
 
 def _shown(plan: Plan, furnished: House, settings: config.Settings, now: datetime) -> Iterator[str]:
     yield f"plan: {plan.reason}"
-    desk = app.desk_of(settings)
+    desk = desk_of(settings)
     record = Register.blank(plan.client or desk.owner)
     for action in plan.actions:
         yield f"  - {type(action).__name__}"

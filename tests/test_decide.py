@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mailbot.authentic import contradicted
 from mailbot.case import open_case
 from mailbot.classify import Decision, Verdict
 from mailbot.client import ClientRecord, Filing, QueuedLetter, SeenMessage
-from mailbot.decide import Caps, Delivery, Kind, Known, Policy, Sent, decide, sender_contradicted
+from mailbot.decide import Caps, Delivery, Kind, Known, Policy, Sent, decide
 from mailbot.message import Address, Message
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, SendLetter, StopLetters
 
@@ -63,7 +64,7 @@ def test_somebody_on_file_is_not_asked_for_papers_unless_the_server_contradicts_
     results = {"authentication-results": ("mx.kosternet.nl; dmarc=fail header.from=example.nl",)}
     policy = replace(POLICY, authserv_id="mx.kosternet.nl")
     assert letters(planned(replace(MESSAGE, headers=results), known=known, policy=policy))[0].letter == "identity"
-    assert sender_contradicted(replace(MESSAGE, headers=results), "another") is False
+    assert contradicted(replace(MESSAGE, headers=results), "another") is False
 
 
 def test_an_objection_is_told_at_once():

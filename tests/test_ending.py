@@ -10,11 +10,12 @@ from fixtures.house import Clock, mail, settings_for, turn
 from test_owner_mail import OWNER, buttons, clicked
 
 from mailbot import ending, owner, purge
-from mailbot.app import desk_of, open_app
+from mailbot.app import open_app
 from mailbot.backup import backup, restore, verify
 from mailbot.casework import Word
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.errors import Refused
+from mailbot.house import desk_of
 from mailbot.links import href
 from mailbot.message import Address, Message
 from mailbot.register import Register
@@ -199,7 +200,7 @@ async def test_the_owner_erases_by_mail_and_is_asked_twice(asked):
     say(settings, number, *ANSWERED)
     await turn(settings)
     app = open_app(settings, daemon=False)
-    login.deliver(clicked(href(number, "close", app.world.desk.secret, "x", "info@kosternet.nl")))
+    login.deliver(clicked(href(number, "close", app.world.desk.occasion("digest", "x", app.world.now()))))
     app.world.register.close()
     await turn(settings)
     asked_again = " ".join(smtp.to(OWNER)[-1].get_body(("plain",)).get_content().split())

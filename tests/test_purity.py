@@ -8,15 +8,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "mailbot"
 CORE = (
     "message quotes forms html rules classify language case client deadlines warnings plan decide record casework due"
-    " lines letters tokens links clicks report large folders ending evidence page"
+    " lines letters tokens links clicks report large folders ending evidence page phrases authentic"
 ).split()
 FORBIDDEN = set(
     "os socket asyncio pathlib subprocess time random secrets imapclient aiosmtplib tinydb apscheduler click rich"
     " logging threading tempfile shutil http urllib.request".split()
 )
 SHELL = set(
-    "mailbox outbox register storage perform purge export app cli config data arrivals ticks nightly owner backup"
-    " understanding worker".split()
+    "mailbox outbox register storage perform purge export app cli config data arrivals answers ownermail ticks nightly"
+    " owner backup understanding worker".split()
 )
 
 

@@ -11,11 +11,11 @@ import pytest
 from fixtures.house import Clock, mail, settings_for, turn, wide_caps
 
 from mailbot import owner
-from mailbot.app import desk_of
 from mailbot.casework import Word
 from mailbot.client import LetterState
 from mailbot.config import FilingSettings, Overrides
 from mailbot.errors import Refused
+from mailbot.house import desk_of
 from mailbot.register import Register
 from mailbot.views import case_json
 
