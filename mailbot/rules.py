@@ -458,7 +458,7 @@ def all_spoken(rules: Sequence[Rule], said: Sequence[Sentence]) -> Iterator[Spok
 
 
 def _neighbours(said: Sequence[Sentence]) -> list[Sentence]:
-    """Return up to NEAR sentences that follow each other as one: "Er staat een foto van mij op uw site. Kan die weg?"."""
+    """Return up to NEAR sentences that follow each other as one: "U heeft een foto van mij. Kan die weg?"."""
     count = max(len(said) - NEAR + 1, 1)
     return [reduce(_joined, said[place : place + NEAR]) for place in range(count)] if said else []
 
