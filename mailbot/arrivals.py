@@ -363,7 +363,7 @@ def known_about(world: World, reader: Reader, message: Message, verdict: Verdict
         client=register.client(address) if address else None,
         thread=_thread(register, reader, message, address),
         letter=_came_back(register, reader, message) if verdict.automatic == "bounce" else None,
-        sent=_sent(world, address or "", now) if verdict.decision is Decision.REQUEST else Sent(),
+        sent=sent_lately(world.register, address or "", now) if verdict.decision is Decision.REQUEST else Sent(),
         stopped=register.office.stops[0].why if register.office.stops else None,
     )
 
@@ -398,15 +398,15 @@ def _thread(
     return twin if twin is not None and twin[0].address == address else None
 
 
-def _sent(world: World, address: str, now: datetime) -> Sent:
+def sent_lately(register: Register, address: str, now: datetime) -> Sent:
     """Count the letters of the last day and hour, and the requests of the last hour, from the register itself."""
     domain = address.rpartition("@")[2]
-    day = list(world.register.letters_since(now - DAY))
+    day = list(register.letters_since(now - DAY))
     return Sent(
         address_day=sum(to == address for _, to in day),
         domain_day=sum(to.rpartition("@")[2] == domain for _, to in day),
         overall_hour=sum(at > now - HOUR for at, _ in day),
-        requests_hour=world.register.cases_since(now - HOUR),
+        requests_hour=register.cases_since(now - HOUR),
     )
 
 

@@ -365,14 +365,17 @@ def intake(config: str | None, received: str, kinds: tuple[str, ...], **parts: s
     """Record a request that came by phone, post or counter."""
     from mailbot import app, owner, trial  # noqa: PLC0415
     from mailbot.house import desk_of  # noqa: PLC0415
+    from mailbot.intake import Told  # noqa: PLC0415
 
     house, settings = trial.house(config)
     trial.known_kinds(kinds, house)
-    now = app.clock(settings)()
-    moment = trial.moment(received, settings)
+    name = parts.pop("name")
+    told = Told(received=trial.moment(received, settings), kinds=kinds, **parts)
     register = owner.open_register(settings)
-    number = owner.intake(register, settings, desk_of(settings), now, received=moment, kinds=kinds, **parts)
-    click.echo(number)
+    desk, policy = desk_of(settings, house, register.key), house.reader.policy
+    found = owner.intake(register, told, desk, policy, app.clock(settings)(), name)
+    click.echo(found.number)
+    click.echo(found.about, err=True)
 
 
 @mailbot.command(epilog=_example("mailbot digest --preview"))

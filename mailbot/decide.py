@@ -328,12 +328,15 @@ def identity_needed(
     kinds: Iterable[str], policy: Policy, client: ClientRecord | None, message: Message, verdict: Verdict
 ) -> bool:
     """Tell whether the letter explains identification (GDPR 12(6); EDPB 01/2022, 73-79; promises section 3)."""
+    known = client is not None and client.on_file and not verdict.from_form
+    return identity_asked(kinds, policy, known=known and not contradicted(message, policy.authserv_id))
+
+
+def identity_asked(kinds: Iterable[str], policy: Policy, *, known: bool) -> bool:
+    """Tell whether identity is asked for these kinds, of a person whom we know or do not know."""
     if all(policy.kinds[name].identity == "never" for name in kinds if name in policy.kinds):
         return False
-    if policy.identity == "always":
-        return True
-    known = client is not None and client.on_file and not verdict.from_form
-    return not (known and not contradicted(message, policy.authserv_id))
+    return policy.identity == "always" or not known
 
 
 def _no_letter(arrival: Arrival) -> str | None:
@@ -348,17 +351,28 @@ def reply_refusal(message: Message, verdict: Verdict, policy: Policy) -> str | N
     sender = verdict.sender
     if sender is None:
         return "there is no one safe address to write to"
-    address = sender.address.lower()
-    local, _, domain = address.rpartition("@")
     checks = (
         (verdict.automatic, "it is automatic mail"),
         (message.return_path == "" and not verdict.from_form, "its envelope sender is empty"),
-        (address in policy.addresses, "the address is our own"),
-        (domain.endswith("invalid") or not local.isascii(), "the address cannot be written to safely"),
-        (any(fnmatchcase(local, pattern) for pattern in policy.no_reply), "the address belongs to no person"),
+        *_address_checks(sender.address, policy),
         *(() if verdict.from_form else _header_checks(message, policy)),
     )
     return next((why for wrong, why in checks if wrong), None)
+
+
+def _address_checks(address: str, policy: Policy) -> tuple[tuple[object, str], ...]:
+    """What an address must not be."""
+    local, _, domain = address.lower().rpartition("@")
+    return (
+        (address.lower() in policy.addresses, "the address is our own"),
+        (domain.endswith("invalid") or not local.isascii(), "the address cannot be written to safely"),
+        (any(fnmatchcase(local, pattern) for pattern in policy.no_reply), "the address belongs to no person"),
+    )
+
+
+def address_refusal(address: str, policy: Policy) -> str | None:
+    """Return why no letter may go to this address by itself, or None."""
+    return next((why for wrong, why in _address_checks(address, policy) if wrong), None)
 
 
 def _header_checks(message: Message, policy: Policy) -> tuple[tuple[object, str], ...]:
@@ -384,11 +398,14 @@ def _submitted(value: str) -> str:
 
 
 def _hold(arrival: Arrival) -> str | None:
-    """Why the letter waits for the owner's word. The caps are rules/limits.toml (M8, M12)."""
-    policy, sent, known = arrival.policy, arrival.known.sent, arrival.known
-    domain = arrival.person.rpartition("@")[2]
-    if known.stopped:
-        return known.stopped
+    return why_held(arrival.person, arrival.policy, arrival.known.sent, arrival.known.stopped)
+
+
+def why_held(address: str, policy: Policy, sent: Sent, stopped: str | None) -> str | None:
+    """Why a letter to this address waits for the owner's word. The caps are rules/limits.toml (M8, M12)."""
+    domain = address.rpartition("@")[2]
+    if stopped:
+        return stopped
     if policy.hold:
         return "letters wait for the owner, as configured"
     if sent.address_day >= policy.caps.address_day:

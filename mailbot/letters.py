@@ -304,7 +304,7 @@ def _defaults() -> dict[str, Any]:
     """Facts every letter may rely on; what is not given is empty, what is unknown to this list is an error."""
     empty = (
         "number reason subject address behalf letter step received promise statement_term legal_limit extended_to note"
-        " unreadable automatic until organisation reply what suspended_to suspended_since state"
+        " unreadable automatic until organisation channel reply what suspended_to suspended_since state"
     )
     none: dict[str, Any] = {"actions": [], "ready": [], "kinds": [], "sub_kinds": [], "evidence": [], "sure": 0}
     return {**dict.fromkeys(empty.split(), ""), **none, "withdrawn": False, "from_form": False}

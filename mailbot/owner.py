@@ -9,14 +9,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mailbot.arrivals import sent_lately
 from mailbot.case import Case
 from mailbot.casework import No, Word, follow
 from mailbot.client import ClientRecord
-from mailbot.config import Settings
-from mailbot.decide import NOBODY
+from mailbot.config import ADDRESS, Settings
+from mailbot.decide import Policy
 from mailbot.ending import Closed
 from mailbot.errors import Refused
-from mailbot.plan import OpenCase, Plan
+from mailbot.intake import Recorded, Told, recorded
 from mailbot.record import Desk, released, written
 from mailbot.register import CHECKED, Register
 from mailbot.views import case_json
@@ -79,27 +80,20 @@ def release(register: Register, number: str | None, now: datetime | None = None)
     return count
 
 
-def intake(  # noqa: PLR0913 - what a person tells about a request
-    register: Register,
-    settings: Settings,
-    desk: Desk,
-    now: datetime,
-    *,
-    channel: str,
-    received: datetime,
-    address: str,
-    name: str,
-    kinds: tuple[str, ...],
-    note: str,
-) -> str:
-    """Open a case for a request by phone, post or counter and return its number. Its term starts at `received`."""
-    if received > now:
+def intake(register: Register, told: Told, desk: Desk, policy: Policy, now: datetime, name: str = "") -> Recorded:
+    """Record a request by phone, post or counter. Refused when it lies in the future."""
+    if told.received > now:
         raise Refused("--received lies in the future: a request counts from when it came")
+    if told.address and not ADDRESS.fullmatch(told.address):
+        raise Refused(f"--from {told.address} is no mail address; leave it out when there is none")
+    told = replace(told, address=told.address.lower())
     with register.transaction():
-        number = register.next_number(settings.organisation.prefix, received.year)
-        person = address or f"{channel}-{number.lower()}{NOBODY}"
-        record = register.client(person) or replace(register.new_client(person), name=name)
-        action = OpenCase(number, kinds, received, channel, settings.letters.languages[0])
-        plan = Plan(note or f"recorded by the owner: came by {channel}", (action,), person)
-        register.commit(written(record, plan, desk, now))
-    return number
+        number = register.next_number(policy.prefix, told.received.year)
+        client = register.client(told.address) if told.address else None
+        sent = sent_lately(register, told.address, now)
+        stopped = register.office.stops[0].why if register.office.stops else None
+        found = recorded(told, client, policy, sent, now, number=number, stopped=stopped)
+        person = found.plan.client or ""
+        before = client or replace(register.new_client(person), name=name)
+        register.commit(written(before, found.plan, desk, now))
+    return found
