@@ -97,7 +97,7 @@ class Thresholds:
     ordinary: float = 0.5  # what is left of the evidence when the mail reads as business
     later: float = 0.4  # what a hint is worth further on in a formal letter, once its opening has said what it asks
     lead: int = 60  # words of a formal letter that are its opening
-    beside: float = 0.8  # a kind that another one explains is kept only when it is at least this sure
+    beside: float = 0.62  # a kind that another one explains is kept only when it is at least this sure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -532,8 +532,9 @@ def _turned(sentence: Sentence, deed: int) -> bool:
     """Tell whether a "not" belongs to this deed: near it and in the same clause, or ruling all that follows."""
     words = sentence.words
     for place in sentence.places.get("not", ()):
-        if deed - NEGATION <= place <= deed + AFTER and not _breaks(words, place, deed) and not _spent(words, place):
-            return True
+        if deed - NEGATION <= place <= deed + AFTER and not _breaks(words, place, deed):
+            if place > deed or not _spent(words, place):
+                return True
     return any(
         deed - FAR <= place < deed and not _breaks(words, place, deed) for place in sentence.places.get("not_that", ())
     )
