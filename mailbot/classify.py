@@ -122,7 +122,11 @@ def _of_letter(evidence: Sequence[Evidence], text: str, rules: Rules) -> dict[st
     opening = _scores([one for one in evidence if one.place < limits.lead])
     if max(opening.values(), default=0.0) < limits.kind:
         return _scores(evidence)
-    later = [one if one.place < limits.lead else replace(one, weight=one.weight * limits.later) for one in evidence]
+    named = rules.firm & {one.kind for one in evidence if one.rule.startswith("article-")}
+    later = [
+        one if one.place < limits.lead or one.kind in named else replace(one, weight=one.weight * limits.later)
+        for one in evidence
+    ]
     return _scores(sorted(later, key=lambda one: -one.weight))
 
 

@@ -142,6 +142,7 @@ class Rules:
     headers: tuple[Mapping[str, Any], ...]
     articles: Mapping[str, str]
     explained: Mapping[str, tuple[str, ...]]
+    firm: frozenset[str | None]
 
 
 def parse(files: Mapping[str, str]) -> Rules:
@@ -153,7 +154,7 @@ def parse(files: Mapping[str, str]) -> Rules:
     rules = tuple(_rules(files, tables, classes, problems))
     merged: dict[str, Any] = {}
     for table in tables.values():
-        for key in ("thresholds", "languages", "articles", "explained"):
+        for key in ("thresholds", "languages", "articles", "explained", "firm"):
             merged.setdefault(key, {}).update(table.get(key, {}))
         merged.setdefault("headers", []).extend(table.get("header", []))
     found = Rules(
@@ -165,6 +166,7 @@ def parse(files: Mapping[str, str]) -> Rules:
         headers=tuple(merged["headers"]),
         articles=merged["articles"],
         explained={name: tuple(by) for name, by in merged["explained"].items()},
+        firm=frozenset(merged["firm"].get("kinds", ())),
     )
     if not kinds:
         problems.append("rules/kinds: there is no kind of request: put at least one file there")
