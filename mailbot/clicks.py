@@ -41,7 +41,7 @@ def follow_word(
     first = _asked_first(link, word, case, at, plain=plain)
     if first is not None:
         return first
-    erase = link.name == "close" and case.erases
+    erase = link.name == "close" and word.confirmed and case.erases
     said = Word(link.does or link.name, word.reason, letter=link.letter, erase=erase)
     plan = follow(said, record, case, now, desk.identified)
     if isinstance(plan, No):

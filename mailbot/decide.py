@@ -32,6 +32,8 @@ from mailbot.plan import (
 NOBODY = "@nobody.invalid"  # RFC 2606: an address that can never be written to stands for a sender we do not know
 
 
+LOGO = 20 * 1024  # bytes: a legible picture of a document is larger
+
 BULK = ("bulk", "junk", "list", "auto_reply")
 ANSWERING_PROGRAMS = {"x-autoreply", "x-autorespond", "x-autoresponder", "x-mailbot", "x-loop"}
 
@@ -213,7 +215,7 @@ def _joined(arrival: Arrival, client: ClientRecord, case: Case) -> Plan:
     if verdict.withdrawn:
         role, notice = "reply", "notice_withdrawn"
     why = f"{'from another address' if elsewhere else 'from the same address'}, by thread or case number"
-    attached = bool(arrival.message.attachments) and case.identity in {"asked", "received"}
+    attached = may_be_copy(arrival.message) and case.identity in {"asked", "received"}
     planned: list[Action] = [Remember(role, case.number, attached), RecordEvent(case.number, event, why, facts)]
     if attached and case.identity == "asked":
         planned.append(RecordEvent(case.number, "identity_received", "the reply carries an attachment"))
@@ -227,7 +229,7 @@ def _requested(arrival: Arrival) -> Plan:
     if repeated is not None and arrival.known.client is not None:
         return _joined(arrival, arrival.known.client, repeated)
     number, delivery = arrival.known.next_number, arrival.delivery
-    attached = bool(arrival.message.attachments)  # the statement asks for the copy with the request itself
+    attached = may_be_copy(arrival.message)  # the statement asks for the copy with the request itself
     actions: list[Action] = [_opening(arrival), Remember("request", number, attached)]
     kinds = arrival.policy.kinds
     urgent = any(kinds[name].urgent for name in arrival.verdict.kinds if name in kinds)
@@ -337,6 +339,15 @@ def identity_asked(kinds: Iterable[str], policy: Policy, *, known: bool) -> bool
     if all(policy.kinds[name].identity == "never" for name in kinds if name in policy.kinds):
         return False
     return policy.identity == "always" or not known
+
+
+def may_be_copy(message: Message) -> bool:
+    """Tell whether an attachment may be a copy of an identity document: no text, no small logo of a signature."""
+    return any(
+        not one.content_type.startswith(("text/", "message/", "application/pkcs7", "application/pgp"))
+        and not (one.content_type.startswith("image/") and one.size < LOGO)
+        for one in message.attachments
+    )
 
 
 def _no_letter(arrival: Arrival) -> str | None:

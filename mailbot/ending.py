@@ -116,7 +116,8 @@ def owes_erasure(record: ClientRecord) -> bool:
 
 def copies_to_delete(record: ClientRecord) -> Iterator[SeenMessage]:
     """Yield the messages with an identity copy whose time is over: once checked, at the latest when the case closes."""
-    over = {case.number for case in record.cases if case.identity == "confirmed" or case.state in OVER}
+    asked = [case for case in record.cases if case.identity != "not_needed"]
+    over = {case.number for case in asked if case.identity == "confirmed" or case.state in OVER}
     for seen in record.messages:
         if seen.copy and seen.case in over and seen.filing is not Filing.PURGED:
             yield seen
@@ -133,13 +134,18 @@ def whose(message: Message, received: datetime, traces: Traces, ordered: datetim
     `received` and `ordered` are aware. Mail of the address that came after the order is new and not meant.
     """
     identities = {message.message_id, *message.in_reply_to, *message.references}
-    if identities & traces.ids or any(number in message.subject for number in traces.numbers):
+    if identities & traces.ids or _names(message.subject, traces.numbers):
         return Whose.THEIRS
     sender = message.sender.address.lower() if message.sender else ""
     named = {one.address.lower() for one in (*message.recipients, *message.reply_to)} - {one.lower() for one in ours}
     if received > ordered or traces.address not in {sender, *named}:
         return Whose.OTHER
     return Whose.THEIRS if sender == traces.address or named == {traces.address} else Whose.SHARED
+
+
+def _names(subject: str, numbers: Collection[str]) -> bool:
+    """Whether one of the case numbers stands in the subject, not as the beginning of a longer one."""
+    return any(re.search(rf"\b{re.escape(number)}\b", subject, re.IGNORECASE) for number in numbers)
 
 
 def kept(flags: Iterable[bytes], ending: Ending) -> bool:

@@ -116,13 +116,18 @@ def evidence_of_erased(line: Closed, words: Words, labels: Mapping[str, str], he
     yield f"Het ging om: {', '.join(labels.get(kind, kind) for kind in line.kinds)}"
     yield f"Ontvangen: {long_date(line.received, words)}"
     yield f"Afgehandeld: {long_date(line.ended, words) or 'onbekend'}"
-    yield f"Afloop: {line.outcome}"
+    yield f"Afloop: {', '.join(_outcome(one, words, labels) for one in line.outcome.split(', '))}"
     yield f"Gewist: {long_date(line.erased, words) or 'onbekend'}"
     yield from _title("Wat is gedaan")
     yield from (f"{at}  {words['events'].get(event, event)}" for at, event in line.steps)
     yield from _title("De keten")
     yield "De teksten van de keten zijn gewist. De laatste hash, om een eerder gemaakt overzicht mee te controleren:"
     yield line.seal or "onbekend"
+
+
+def _outcome(text: str, words: Words, labels: Mapping[str, str]) -> str:
+    kind, _, track = text.rpartition(" ")
+    return f"{labels.get(kind, kind)}: {words['tracks'].get(track, track)}"
 
 
 def _title(text: str) -> Iterator[str]:

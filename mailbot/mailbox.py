@@ -562,14 +562,17 @@ class Mailbox:
             return bool(client.add_flags([uid], [name.encode()]))
 
     def purge(self, folder: str, uids: Sequence[int]) -> int:
-        """Delete these messages for good and return how many went. Refused where the server cannot do just that."""
+        """Delete these messages for good and return how many went.
+
+        Refused where the server cannot do just that: they are then only marked as deleted, for the owner to clear.
+        """
         if not uids:
             return 0
         with self._translated() as client:
-            if b"UIDPLUS" not in self._capabilities:
-                raise Refused("the server cannot remove single messages (no UIDPLUS): delete them by hand")
             self._select(folder)
             client.add_flags(uids, [b"\\Deleted"], silent=True)
+            if b"UIDPLUS" not in self._capabilities:
+                raise Refused("the server cannot remove single messages (no UIDPLUS): delete them by hand")
             client.uid_expunge(uids)
             return len(uids)
 

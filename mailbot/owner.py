@@ -31,6 +31,9 @@ def open_register(settings: Settings) -> Register:
 def find(register: Register, number: str) -> tuple[ClientRecord, Case]:
     """Return the case with this number. Refused when there is none."""
     found = register.case(number.upper())
+    gone = erased(register, number)
+    if found is None and gone is not None:
+        raise Refused(f"{gone.number} was erased on {gone.erased}: `case {gone.number} --evidence` shows what is left")
     if found is None:
         raise Refused(f"there is no case {number.upper()}: `mailbot cases` lists them")
     return found

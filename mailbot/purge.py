@@ -125,9 +125,10 @@ async def _erase(world: World, person: ClientRecord, judging: Judging) -> int:
     if not any(one.key == key for one in person.letters):
         found = await survey(world, person, ordered, judging)
         by_hand = await _purge(world, person.id, found)
-        left = person.folder is not None and not await world.imap.call(world.imap.mailbox.remove_folder, person.folder)
-        others = _scrub(world, person, traces)
-        facts = _summary(found, by_hand) | {"left": others, "folder": left and not by_hand}
+        facts = _summary(found, by_hand) | {
+            "left": _scrub(world, person, traces),
+            "folder": await _folder(world, person),
+        }
         number = next(case.number for case in person.cases if case.erasure_ordered)
         notice = NotifyOwner("notice_erased", key, {**facts, "number": number, "actions": []}, number)
         told = record.notice_of(notice, world.desk, world.now())
@@ -197,6 +198,15 @@ async def _headers(world: World, folder: str) -> list[Header]:
     while (batch := await world.imap.call(next, batches, None)) is not None:
         out += batch
     return out
+
+
+async def _folder(world: World, person: ClientRecord) -> str:
+    """Remove the client's folder; return `left` when something is in it, `missing` when it is not where it was."""
+    if person.folder is None:
+        return ""
+    if not world.imap.mailbox.has_folder(person.folder):
+        return "missing"
+    return "" if await world.imap.call(world.imap.mailbox.remove_folder, person.folder) else "left"
 
 
 def _scrub(world: World, person: ClientRecord, traces: Traces) -> list[str]:

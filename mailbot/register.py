@@ -21,7 +21,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -366,7 +366,10 @@ class Register:
     def erase(self, record: ClientRecord, lines: tuple[Closed, ...]) -> None:
         """Write the anonymised lines, then remove every generation of the client's file. Repeatable after a crash."""
         self._must_hold_lock()
-        for line in lines:
+        for fresh in lines:
+            before = self._closed.get(fresh.number)  # erased before, and put back by a backup: nothing is forgotten
+            known = {*fresh.prints, *(before.prints if before else ())}
+            line = replace(fresh, prints=tuple(sorted(known)))
             storage = DurableStorage(self.directory / "closed" / f"{line.number}.json")
             storage.write({"closed": {"1": msgspec.to_builtins(line)}})
             self._keep_closed(line)

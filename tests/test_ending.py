@@ -159,6 +159,9 @@ async def test_without_uidplus_nothing_is_expunged_and_the_owner_is_told_what_to
     assert (await turn(settings)).erased == 1
     text = " ".join(smtp.to(OWNER)[-1].get_body(("plain",)).get_content().split())
     assert "Verwijder zelf 3 berichten van deze persoon uit de klantmap" in text
+    with login.client() as client:
+        client.select_folder(f"Klanten/{JAN}", readonly=True)
+        assert len(client.search(["DELETED"])) == 3
     assert found(settings_directory(settings)) == set()
 
 
@@ -314,6 +317,7 @@ TRACES = ending.Traces(
         ({"sender": "info@k.nl", "to": ["an@example.nl", "piet@example.nl"]}, "shared"),
         ({"sender": "jan@example.nl", "to": ["info@k.nl"]}, "other"),
         ({"sender": "x@example.nl", "to": ["info@k.nl"], "references": ("<1@x>",)}, "theirs"),
+        ({"sender": "x@example.nl", "to": ["info@k.nl"], "subject": "[KN-2026-00011] anders"}, "other"),
         ({"sender": "geert@k.nl", "to": ["info@k.nl"], "subject": "Re: [KN-2026-0001] gedaan"}, "theirs"),
     ],
 )
@@ -339,3 +343,61 @@ def test_what_others_records_say_is_taken_out_of_their_letters():
     digest = QueuedLetter("<d@k.nl>", "digest", "owner", OWNER, "nl", None, facts, NOW)
     clean = ending.scrubbed(ClientRecord("id", OWNER, letters=(digest,)), TRACES, subjects=False)
     assert clean.letters[0].facts["cases"] == [{"address": "(gewist)", "number": "KN-2026-0001"}]
+
+
+async def test_a_person_in_what_the_owner_wrote_about_somebody_else_is_told(asked):
+    login, smtp, settings, number = asked
+    login.deliver(mail("Ik maak bezwaar tegen het gebruik van mijn gegevens.", sender="Piet <piet@example.org>"))
+    await turn(settings)
+    numbers = {case["number"] for case in owner.cases(Register.open(settings_directory(settings)), only_open=False)}
+    (other,) = numbers - {number}
+    say(settings, other, Word("refuse", reason=f"dit gaat over {JAN}", letter=False))
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    say(settings, number, Word("close", erase=True))
+    await turn(settings)
+    text = " ".join(smtp.to(OWNER)[-1].get_body(("plain",)).get_content().split())
+    assert f"In wat u bij {other} opschreef staat deze persoon nog" in text
+    assert any("still holds the address" in problem for problem in verify(settings_directory(settings)))
+
+
+async def test_a_request_that_comes_after_the_order_is_kept_and_stops_the_erasure(asked):
+    login, _, settings, number = asked
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    say(settings, number, Word("close", erase=True))
+    login.deliver(mail("Ik maak bezwaar tegen het gebruik van mijn gegevens.", sender=FROM, subject="bezwaar"))
+    summary = await turn(settings)
+    assert (summary.requests, summary.erased) == (1, 0)
+    assert any(b"bezwaar" in raw for raw in login.folder(f"Klanten/{JAN}"))
+
+
+async def test_a_moved_client_folder_is_told(asked):
+    login, smtp, settings, number = asked
+    with login.client() as client:
+        client.rename_folder(f"Klanten/{JAN}", "Klanten/Jan-oud")
+    say(settings, number, Word("identity"), Word("answer", letter=False), Word("close", erase=True))
+    await turn(settings)
+    assert "staat niet meer waar mailbot haar liet" in " ".join(
+        smtp.to(OWNER)[-1].get_body(("plain",)).get_content().split()
+    )
+
+
+async def test_a_late_bounce_of_an_erased_case_is_no_request(asked):
+    login, smtp, settings, number = asked
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    (_, last) = smtp.to(JAN)
+    say(settings, number, Word("close", erase=True))
+    await turn(settings)
+    bounce = (
+        "From: MAILER-DAEMON@example.nl\r\nTo: info@kosternet.nl\r\nSubject: Undelivered\r\n"
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+        "--b\r\nContent-Type: text/plain\r\n\r\nno such user\r\n"
+        "--b\r\nContent-Type: message/delivery-status\r\n\r\nFinal-Recipient: rfc822; x\r\nAction: failed\r\n\r\n"
+        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nMessage-ID: {last['Message-ID']}\r\n\r\n--b--\r\n"
+    ).encode()
+    login.server.deliver(login.user, bounce, "")
+    summary = await turn(settings)
+    assert (summary.requests, summary.reviews) == (0, 0)
+    assert smtp.to(OWNER)[-1]["X-Mailbot"] == "notice-returned"
