@@ -394,6 +394,9 @@ def _thread(
     for number in reader.number.findall(f"{message.subject}\n{message.written}"):
         if (found := register.case(number.upper())) is not None:
             return found
+    for number in reader.number.findall(message.text):  # in a quote it counts for the person it was written to alone
+        if (found := register.case(number.upper())) is not None and found[0].address == address:
+            return found
     twin = register.find_message_id(message.message_id) if message.message_id else None
     return twin if twin is not None and twin[0].address == address else None
 

@@ -7,7 +7,7 @@ in, what it wants is returned.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from mailbot.authentic import contradicted
@@ -33,7 +33,7 @@ NOBODY = "@nobody.invalid"  # RFC 2606: an address that can never be written to 
 
 
 LOGO = 20 * 1024  # bytes: a legible picture of a document is larger
-
+DAY = timedelta(days=1)
 BULK = ("bulk", "junk", "list", "auto_reply")
 ANSWERING_PROGRAMS = {"x-autoreply", "x-autorespond", "x-autoresponder", "x-mailbot", "x-loop"}
 
@@ -55,6 +55,7 @@ class Caps:
     domain_day: int = 20
     overall_hour: int = 60
     flood_hour: int = 100
+    notices_case_day: int = 5
     shared_domains: frozenset[str] = frozenset()
 
 
@@ -219,8 +220,17 @@ def _joined(arrival: Arrival, client: ClientRecord, case: Case) -> Plan:
     planned: list[Action] = [Remember(role, case.number, attached), RecordEvent(case.number, event, why, facts)]
     if attached and case.identity == "asked":
         planned.append(RecordEvent(case.number, "identity_received", "the reply carries an attachment"))
-    planned += [_notice(arrival, notice, case), FileUnder(client.address)]
+    if verdict.withdrawn or not _told_enough(arrival, client, case):
+        planned.append(_notice(arrival, notice, case))
+    planned.append(FileUnder(client.address))
     return Plan(f"belongs to {case.number}: no second case and no second letter", tuple(planned), client.address)
+
+
+def _told_enough(arrival: Arrival, client: ClientRecord, case: Case) -> bool:
+    """Tell whether the owner had his notices about this case for today: a robot must not bury him (M8)."""
+    since = arrival.delivery.received - DAY
+    told = [one for one in client.letters if one.audience == "owner" and one.case == case.number and one.queued > since]
+    return len(told) >= arrival.policy.caps.notices_case_day
 
 
 def _requested(arrival: Arrival) -> Plan:

@@ -6,13 +6,13 @@ connection or the register.
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from email.message import EmailMessage
 from functools import partial
 from typing import Any, TypeVar
 
-from mailbot import data, links
+from mailbot import data, echo, links
 from mailbot.arrivals import Doubts, Reader
 from mailbot.classify import classify
 from mailbot.client import QueuedLetter
@@ -20,7 +20,7 @@ from mailbot.config import Settings
 from mailbot.decide import Caps, Kind, Policy
 from mailbot.ending import Ending
 from mailbot.errors import OwnerMustFix
-from mailbot.letters import Sender, Templates, compose, processors
+from mailbot.letters import Sender, Templates, compose, processors, texts
 from mailbot.message import Reading, read
 from mailbot.perform import Retry
 from mailbot.phrases import Phrases
@@ -72,10 +72,15 @@ def furnish(settings: Settings) -> House:
     policy = _attempt(problems, lambda: policy_of(settings, rules, limits), "rules/limits.toml") if rules else None
     if problems or not (rules and reading and ladder and templates and policy and ending and buttons):
         raise OwnerMustFix(problems)
+    reading = replace(reading, ours=echo.runs(texts(templates)))
     return House(
         rules=rules,
         templates=templates,
-        reader=Reader(partial(read, reading=reading), partial(classify, rules=rules), policy),
+        reader=Reader(
+            partial(read, reading=reading),
+            partial(classify, rules=rules),
+            policy,
+        ),
         doubts=Doubts(
             limits["mailbox"]["emptied_from"], limits["mailbox"]["emptied_to"], limits["retry"]["message_tries"]
         ),
@@ -108,6 +113,7 @@ def policy_of(settings: Settings, rules: Rules, limits: Mapping[str, Any]) -> Po
             overall_hour=letters["overall_hour"],
             flood_hour=flood["requests_hour"],
             shared_domains=frozenset(letters["shared_domains"]),
+            notices_case_day=limits["owner"]["notices_case_day"],
         ),
         no_reply=tuple(reply["no_reply"]),
         ordinary=settings.filing.ordinary,

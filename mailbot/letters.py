@@ -12,6 +12,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from email.message import EmailMessage
@@ -214,6 +215,18 @@ def _tried(templates: Templates) -> Iterator[str]:
                 compose(sample, sender, templates)
         except (TemplateError, OwnerMustFix, KeyError, ValueError, TypeError) as error:
             yield f"templates/{language}/{letter}.txt: {error}"
+
+
+def texts(templates: Templates) -> Iterator[str]:
+    """Yield what our letters to persons say: each with its sample, and about every kind, in its language."""
+    sender = Sender("Voorbeeld", "info@example.nl", "https://example.nl/", "owner@example.nl")
+    for (letter, language), template in templates.letters.items():
+        if template.audience == "person":
+            sample = sample_letter(letter, language, template)
+            for kinds in (template.sample.get("kinds", []), *([kind] for kind in templates.labels)):
+                about = replace(sample, facts={**sample.facts, "kinds": kinds})
+                with suppress(OwnerMustFix, TemplateError):  # not every letter can be about every kind
+                    yield template.body.render(_context(about, sender, templates))
 
 
 def sample_letter(letter: str, language: str, template: Template) -> QueuedLetter:

@@ -19,7 +19,7 @@ from typing import Any
 import idna
 from mailparser.utils import get_addresses
 
-from mailbot import forms, html, quotes
+from mailbot import echo, forms, html, quotes
 
 HEADER_BYTES = 128 * 1024  # Postfix takes 102,400; beyond this parsing becomes quadratic
 MESSAGE_BYTES = 8 * 1024 * 1024  # the mailbox cuts at far less; this is the last door
@@ -121,6 +121,7 @@ class Reading:
     quotes: quotes.Patterns
     forms: forms.FormRules
     sites: frozenset[str] = frozenset()  # domains of our own, from which a form without a known plug-in may come
+    ours: frozenset[str] = frozenset()  # the words of our own letters (echo.py): what comes back of them is not written
 
     @classmethod
     def parse(cls, files: Mapping[str, str], sites: Iterable[str] = ()) -> "Reading":
@@ -154,6 +155,7 @@ def _read(raw: bytes, digest: str, reading: Reading) -> Message:
     passed_on = "" if tree.get_content_type() == "multipart/report" else _passed_on(parts, reading, defects)
     written = form.text if form else _written(text, subject, reading, refers=bool(replies))
     written, text = _joined((written, passed_on), "\n\n"), _joined((text, passed_on), "\n\n")
+    written = echo.without(written, reading.ours)
     return Message(
         digest=digest,
         message_id=next(iter(_ids(tree, "message-id", most=2)), None)
