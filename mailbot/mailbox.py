@@ -13,7 +13,7 @@ import re
 import select
 import socket
 import ssl
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -440,21 +440,27 @@ class Mailbox:
         what failed stays where it was.
         """
         out: list[Moved] = []
+        there = self._those_here(one.uid for wanted in moves.values() for one in wanted)
         for folder, wanted in moves.items():
             current = [one for one in wanted if one.uidvalidity == self._uidvalidity]
             out += [Moved(one.uid, one.digest, "gone") for one in wanted if one.uidvalidity != self._uidvalidity]
             try:
-                out += self._into(folder, partial(self._move_to, folder, current))
+                out += self._into(folder, partial(self._move_to, folder, current, there))
             except Refused as error:
                 out += [Moved(one.uid, one.digest, "failed", str(error)) for one in current]
         return out
 
-    def _move_to(self, folder: str, wanted: Sequence[Move]) -> list[Moved]:
+    def _those_here(self, uids: Iterable[int]) -> set[int]:
+        """Return which of these are in the inbox: a MOVE says nothing about what has gone."""
+        with self._translated() as client:
+            self._select(self.inbox)
+            return set(client.fetch(sorted(uids), ["RFC822.SIZE"]))
+
+    def _move_to(self, folder: str, wanted: Sequence[Move], there: Collection[int]) -> list[Moved]:
         if not wanted:
             return []
         with self._translated() as client:
             self._select(self.inbox)
-            there = set(client.fetch([one.uid for one in wanted], ["RFC822.SIZE"]))
             present = [one for one in wanted if one.uid in there]
             if present:
                 self._ensure(folder)
@@ -500,8 +506,11 @@ class Mailbox:
     def _carried(
         self, client: IMAPClient, folder: str, uids: Sequence[int], carry: Callable[[Sequence[int], str], object]
     ) -> set[int]:
-        """MOVE or COPY, and look at the target: the answer alone proves nothing (I21, I22)."""
-        before = _count(client, folder)
+        """MOVE or COPY, and look at the target: the answer alone proves nothing (I21, I22).
+
+        What a server with UIDPLUS does not name is looked for by its bytes the next time.
+        """
+        before = _count(client, folder) if b"UIDPLUS" not in self._capabilities else None
         responses = _said(client)
         responses.pop("COPYUID", None)
         carry(uids, folder)
@@ -510,7 +519,7 @@ class Mailbox:
         if named:
             copied = _copied(named)
             return {uid for uid, new in copied.items() if new < after[1]} & set(uids)
-        return set(uids) if after[0] - before[0] >= len(uids) else set()
+        return set(uids) if before is not None and after[0] - before[0] >= len(uids) else set()
 
     def _already_there(self, client: IMAPClient, folder: str, wanted: Sequence[Move]) -> set[str]:
         """Digests of the messages a copy before a crash left in the target (I24). The search asks only for numbers."""
@@ -532,18 +541,32 @@ class Mailbox:
                 raise
             return step()
 
-    def append(self, folder: str, raw: bytes, message_id: str, when: datetime, flags: Collection[bytes] = SEEN) -> None:
-        """Put a copy of our own letter into a folder, unless a crash left one there already."""
+    def append(
+        self,
+        folder: str,
+        raw: bytes,
+        message_id: str,
+        when: datetime,
+        flags: Collection[bytes] = SEEN,
+        *,
+        look: bool = True,
+    ) -> None:
+        """Put a copy of our own letter into a folder; `look` first whether a crash left one there already."""
         if not OUR_MESSAGE_ID.fullmatch(message_id):
             raise ValueError("only a Message-ID of our own making may be searched for")
-        self._into(folder, partial(self._append, folder, raw, message_id, when, flags))
+        if not (look and self._into(folder, partial(self._holds, folder, message_id))):
+            self._into(folder, partial(self._append, folder, raw, when, flags))
 
-    def _append(self, folder: str, raw: bytes, message_id: str, when: datetime, flags: Collection[bytes]) -> None:
+    def _holds(self, folder: str, message_id: str) -> bool:
         with self._translated() as client:
             self._ensure(folder)
             self._select(folder, readonly=True)
-            if not client.search(["HEADER", "Message-ID", message_id]):
-                client.append(folder, raw, flags, when)
+            return bool(client.search(["HEADER", "Message-ID", message_id]))
+
+    def _append(self, folder: str, raw: bytes, when: datetime, flags: Collection[bytes]) -> None:
+        with self._translated() as client:
+            self._ensure(folder)
+            client.append(folder, raw, flags, when)
 
     def claims(self, mark: str) -> list[str]:
         """Return the Message-IDs of the mails in the clients' parent folder whose X-Mailbot is `mark`, oldest first."""

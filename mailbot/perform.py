@@ -11,7 +11,7 @@ letter under the same Message-ID (failure-cases 1.2, S3, S11).
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -97,6 +97,7 @@ class World:
     understanding: Understanding = field(default_factory=Understanding)
     told: Callable[[str, str], None] = lambda _kind, _what: None  # the demo looks over the daemon's shoulder
     accepted: dict[str, str] = field(default_factory=dict)  # letters a server took that the disk would not record
+    fresh: dict[str, EmailMessage] = field(default_factory=dict)  # letters just sent: no copy can be anywhere yet
     stopping: bool = False  # finish the letter or the batch in hand and begin no other
 
 
@@ -108,9 +109,26 @@ async def settle(world: World, *, letters: bool = True) -> Settled:
     done = Settled()
     if letters:
         await _send_letters(world, done)
-    await _put_copies(world, done)
-    await _file(world, done)
+    noted: Notes = defaultdict(list)
+    try:
+        await _put_copies(world, done, noted)
+        await _file(world, done, noted)
+    finally:
+        world.fresh.clear()
+        for place, changes in noted.items():
+            update(world, place, partial(_all, changes=changes))
     return done
+
+
+# What became of each client's copies and messages in one round, to be recorded by one commit a client: all of it can be
+# done again with the same result, so a crash before that costs nothing but the work.
+Notes = dict[str, list[Callable[[ClientRecord], ClientRecord]]]
+
+
+def _all(before: ClientRecord, changes: Iterable[Callable[[ClientRecord], ClientRecord]]) -> ClientRecord:
+    for change in changes:
+        before = change(before)
+    return before
 
 
 async def settle_letters(world: World) -> Settled:
@@ -148,11 +166,8 @@ async def _send_letters(world: World, done: Settled) -> None:
                 break
         else:
             in_a_row = 0
-            update(
-                world,
-                place,
-                partial(records.sent, letter=letter, now=world.now(), reply=reply, suspend=world.desk.suspend),
-            )
+            sent = partial(records.sent, letter=letter, now=world.now(), reply=reply, suspend=world.desk.suspend)
+            update(world, place, partial(_all, changes=(sent, partial(_named, world=world))))
             del world.accepted[letter.message_id]
             world.told("letter", letter.letter)
             done.sent += 1
@@ -182,7 +197,9 @@ def _too_late(world: World, letter: QueuedLetter) -> str:
 async def _handed_over(world: World, letter: QueuedLetter) -> str:
     """Return the server's word for the letter; one that was taken before is not offered again (T7)."""
     if letter.message_id not in world.accepted:
-        accepted = await world.outbox.send(world.composed(letter), to=letter.to, envelope_from=world.envelope_from)
+        mail = world.composed(letter)
+        accepted = await world.outbox.send(mail, to=letter.to, envelope_from=world.envelope_from)
+        world.fresh[letter.message_id] = mail
         world.accepted[letter.message_id] = accepted.reply
     return world.accepted[letter.message_id]
 
@@ -257,22 +274,24 @@ def _failed(world: World, place: str, letter: QueuedLetter, why: str) -> None:
     update(world, place, change)
 
 
-async def _put_copies(world: World, done: Settled) -> None:
+async def _put_copies(world: World, done: Settled, noted: Notes) -> None:
     """Put a copy of each sent letter where it is owed. A failure is no failure to send (S13); it stays owed."""
     mailbox = world.imap.mailbox
     for place, letter in list(world.register.owed_copies()):
-        raw = world.composed(letter).as_bytes()
+        mail = world.fresh.pop(letter.message_id, None)
+        raw = (mail or world.composed(letter)).as_bytes()
         for copy in letter.copies:
             folder = await _folder_for(world, place, copy)
             flags = (b"\\Flagged",) if copy == records.INBOX else SEEN
             try:
                 if folder:
                     at = letter.settled or world.now()
-                    await world.imap.call(mailbox.append, folder, raw, letter.message_id, at, flags)
+                    put = partial(mailbox.append, folder, raw, letter.message_id, at, flags, look=mail is None)
+                    await world.imap.call(put)
             except Refused as error:
                 done.unfiled = str(error)
                 return
-            update(world, place, partial(_copied, message_id=letter.message_id, copy=copy))
+            noted[place].append(partial(_copied, message_id=letter.message_id, copy=copy))
 
 
 async def _folder_for(world: World, place: str, copy: str) -> str | None:
@@ -292,13 +311,23 @@ async def _folder(world: World, place: str) -> str | None:
     if known is None:
         return None
     if known.folder is None:
-        name = await world.imap.call(world.imap.mailbox.client_folder, known.address, world.register.folders())
-        update(world, place, lambda r: replace(r, folder=name))
-        return name
-    return known.folder
+        update(world, place, partial(_named, world=world))
+        known = world.register.client_by_id(place)
+    return known.folder if known is not None else None
 
 
-async def _file(world: World, done: Settled) -> None:
+def _named(before: ClientRecord, world: World) -> ClientRecord:
+    """Return the record with the name of its folder, chosen once the server has said how names are written there."""
+    mailbox = world.imap.mailbox
+    owed = any(seen.filing is Filing.INTENDED for seen in before.messages) or any(
+        "client" in one.copies for one in before.letters
+    )
+    if before.folder is not None or not owed or not mailbox.connected:
+        return before
+    return replace(before, folder=mailbox.client_folder(before.address, world.register.folders()))
+
+
+async def _file(world: World, done: Settled, noted: Notes) -> None:
     """Move what was decided to move, in batches a folder, and record what became of each message."""
     moves: dict[str, list[Move]] = defaultdict(list)
     places: dict[tuple[int, str], str] = {}
@@ -317,11 +346,8 @@ async def _file(world: World, done: Settled) -> None:
             continue
         filing = Filing.FILED if outcome.state == "filed" else Filing.GONE
         done.filed += filing is Filing.FILED
-        update(
-            world,
-            places[outcome.uid, outcome.digest],
-            partial(_moved, uid=outcome.uid, digest=outcome.digest, filing=filing),
-        )
+        place = places[outcome.uid, outcome.digest]
+        noted[place].append(partial(_moved, uid=outcome.uid, digest=outcome.digest, filing=filing))
         world.told("filed", "")
 
 
