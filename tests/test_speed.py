@@ -1,12 +1,16 @@
 """What keeps it quick, by counting rather than by the clock: short cuts that change no verdict, and work done once."""
 
+import imaplib
+import os
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from fixtures.house import mail, opened, settings_for, turn
 
-from mailbot import data, forms
+from mailbot import data, forms, message
 from mailbot.lines import Group, alternatives, needs
 
 MAILS = Path(__file__).with_name("mails")
@@ -59,3 +63,69 @@ def test_a_group_of_patterns_finds_what_each_of_them_finds(name):
 def test_the_words_a_pattern_needs_are_in_all_it_matches(pattern, words):
     needed = [needs(part) for part in alternatives(pattern)]
     assert (set().union(*needed) if all(needed) else set()) == words
+
+
+class Counted:
+    """Counts fsyncs, IMAP commands by name and readings of a message, in this process."""
+
+    def __init__(self, monkeypatch):
+        self.fsyncs, self.commands, self.readings = 0, Counter(), 0
+        sync, command, new = os.fsync, imaplib.IMAP4._command, message.email.message_from_bytes
+
+        def synced(descriptor):
+            self.fsyncs += 1
+            sync(descriptor)
+
+        def commanded(imap, name, *args):
+            self.commands[args[0] if name == "UID" else name] += 1
+            return command(imap, name, *args)
+
+        def parsed(raw):
+            self.readings += 1
+            return new(raw)
+
+        monkeypatch.setattr(os, "fsync", synced)
+        monkeypatch.setattr(imaplib.IMAP4, "_command", commanded)
+        monkeypatch.setattr(message.email, "message_from_bytes", parsed)
+
+
+async def counted(settings, monkeypatch):
+    app = opened(settings)
+    await app._connect()
+    with monkeypatch.context() as patched:
+        counts = Counted(patched)
+        summary = await app.once()
+    await app.close()
+    return counts, summary
+
+
+async def test_each_request_costs_no_more_commands_and_fsyncs_than_it_must(mail_user, smtp, tmp_path, monkeypatch):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    nothing, _ = await counted(settings, monkeypatch)
+    for place in range(10):
+        mail_user.deliver(mail("Ik wil graag inzage in mijn gegevens.", sender=f"jan{place}@example.nl"))
+    ten, summary = await counted(settings, monkeypatch)
+    assert (summary.requests, summary.filed, summary.letters_sent) == (10, 10, 10)
+    assert ten.readings == 10, "each message is parsed once"
+    extra = ten.commands - nothing.commands
+    print(f"IMAP commands for ten requests: {dict(extra)}; fsyncs {ten.fsyncs - nothing.fsyncs}")
+    for name in ("CREATE", "SUBSCRIBE", "MOVE"):
+        assert extra[name] == 10
+    assert extra["APPEND"] == 20, "one copy in Sent, one in the client's folder"
+    assert extra["STATUS"] <= 12
+    assert sum(extra[name] for name in ("FETCH", "SEARCH", "SELECT", "EXAMINE", "NOOP")) <= 8
+    assert ten.fsyncs - nothing.fsyncs <= 80, "three commits of two, a folder for each new shard, the office"
+
+
+async def test_ordinary_mail_costs_no_commands_and_no_fsyncs_of_its_own(mail_user, smtp, tmp_path, monkeypatch):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    spent = []
+    for count in (1, 20):
+        for place in range(count):
+            mail_user.deliver(mail("Hoi, hoe laat zijn jullie open?", sender=f"piet{place}@example.org"))
+        counts, summary = await counted(settings, monkeypatch)
+        assert (summary.ordinary, counts.readings) == (count, count)
+        spent.append((counts.commands, counts.fsyncs))
+    assert spent[0] == spent[1]
