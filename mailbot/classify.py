@@ -165,7 +165,7 @@ def _verdict(
 ) -> Verdict:
     limits = rules.thresholds
     top = max(scores.values(), default=0.0)
-    if automatic == "list" and not any(one.startswith("behalf:") for one in told):
+    if automatic == "list" and "behalf:service" not in told:
         top = 0.0  # a list's mail is everybody's, unless it is sent on one person's behalf (services do that)
     decision, why = _decision(message, top, rules, withdrawn="withdrawn" in told, automatic=automatic)
     floor = limits.kind if decision is Decision.REQUEST else limits.review_kind

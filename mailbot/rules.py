@@ -532,14 +532,14 @@ def _in_sentence(rule: Rule, sentence: Sentence) -> str:
 
 def _turned(sentence: Sentence, deed: int) -> bool:
     """Tell whether a "not" belongs to this deed: near it and in the same clause, or ruling all that follows."""
-    words = sentence.words
-    for place in sentence.places.get("not", ()):
-        if deed - NEGATION <= place <= deed + AFTER and not _breaks(words, place, deed):
-            if place > deed or not _spent(words, place):
-                return True
-    return any(
-        deed - FAR <= place < deed and not _breaks(words, place, deed) for place in sentence.places.get("not_that", ())
-    )
+    words, said = sentence.words, sentence.places
+    near = [
+        place
+        for place in said.get("not", ())
+        if deed - NEGATION <= place <= deed + AFTER and (place > deed or not _spent(words, place))
+    ]
+    ruling = [place for place in said.get("not_that", ()) if deed - FAR <= place < deed]
+    return any(not _breaks(words, place, deed) for place in (*near, *ruling))
 
 
 def _breaks(words: Sequence[str], one: int, other: int) -> bool:
