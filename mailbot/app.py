@@ -27,6 +27,7 @@ from mailbot.outbox import Outbox, SmtpSettings
 from mailbot.perform import ImapThread, Settled, World, settle, settle_letters
 from mailbot.purge import Judging, end_cases
 from mailbot.register import Register
+from mailbot.restored import recollect
 from mailbot.ticks import tick
 
 LOG = logging.getLogger(__name__)
@@ -157,6 +158,7 @@ class App:
         async def settled() -> None:
             self._note(summary, await settle(self.world, letters=self.trouble is None))
 
+        await recollect(self.world, house.reader)
         summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
         await file_answered(self.world, house.reader)
         await look_at_sent(self.world, house.reader)

@@ -11,7 +11,6 @@ import shutil
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from mailbot.case import verify_chain
 from mailbot.client import ClientRecord
 from mailbot.ending import Closed
 from mailbot.errors import OwnerMustFix, Refused
-from mailbot.register import PROBE, Register, Stop
+from mailbot.register import OFFICE, PROBE, Register, put_office
 from mailbot.storage import BESIDE, PREVIOUS, replace_file
 
 ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:\\@]+@[^\s\"'<>()\[\],;:\\@]+\w")
@@ -61,21 +60,19 @@ def restore(file: Path, directory: Path, now: datetime, closed: Path | None = No
     try:
         with tarfile.open(file, mode="r:gz") as archive:
             members = [member for member in archive.getmembers() if member.isfile()]
+            last = archive.extractfile(OFFICE)
+            office = last.read() if last else b""
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            archive.extractall(directory, members=members, filter="data")
+            archive.extractall(directory, members=[one for one in members if one.name != OFFICE], filter="data")
             (directory / "closed").mkdir(exist_ok=True, mode=0o700)
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, KeyError, tarfile.TarError, EOFError) as error:
         raise OwnerMustFix(f"{file}: is no backup that can be read ({type(error).__name__})") from error
     for line in sorted(closed.glob("*.json")) if closed else ():
         shutil.copyfile(line, directory / "closed" / line.name)
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)
-    register = Register.open(directory)
-    with register.transaction():
-        office = register.office
-        stops = (*(stop for stop in office.stops if stop.why != "restored"), Stop("restored", now))
-        register.commit_office(replace(office, stops=stops))
-    register.close()
+    put_office(directory, office, now)  # last, and with the hold in it: before that the register does not open
+    Register.open(directory).close()
     return len(members)
 
 

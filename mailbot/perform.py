@@ -30,7 +30,7 @@ from mailbot.message import Message
 from mailbot.outbox import Outbox
 from mailbot.plan import NotifyOwner, Plan
 from mailbot.record import Desk
-from mailbot.register import Register
+from mailbot.register import RESTORED, Register
 from mailbot.understanding import Understanding
 
 LOG = logging.getLogger(__name__)
@@ -98,6 +98,8 @@ class World:
     told: Callable[[str, str], None] = lambda _kind, _what: None  # the demo looks over the daemon's shoulder
     accepted: dict[str, str] = field(default_factory=dict)  # letters a server took that the disk would not record
     fresh: dict[str, EmailMessage] = field(default_factory=dict)  # letters just sent: no copy can be anywhere yet
+    # After a restore: the Message-IDs of letters that left before it, and of the mails they answered.
+    earlier: frozenset[str] | None = None
     stopping: bool = False  # finish the letter or the batch in hand and begin no other
 
 
@@ -195,7 +197,11 @@ def _too_late(world: World, letter: QueuedLetter) -> str:
 
 
 async def _handed_over(world: World, letter: QueuedLetter) -> str:
-    """Return the server's word for the letter; one that was taken before is not offered again (T7)."""
+    """Return the server's word for the letter; one that was taken before is not offered again (T7, T9)."""
+    first = "acknowledged" in records.EVENTS_OF_LETTERS.get(letter.letter, ())
+    answered = letter.in_reply_to if first else None
+    if letter.audience == "person" and {letter.message_id, answered} & (world.earlier or frozenset()):
+        return world.accepted.setdefault(letter.message_id, "it left before the register was put back")
     if letter.message_id not in world.accepted:
         mail = world.composed(letter)
         accepted = await world.outbox.send(mail, to=letter.to, envelope_from=world.envelope_from)
@@ -207,15 +213,14 @@ async def _handed_over(world: World, letter: QueuedLetter) -> str:
 def _due(world: World) -> list[tuple[str, QueuedLetter]]:
     """Letters that may go now, oldest first, each with its record's id."""
     now = world.now()
-    stopped = bool(world.register.office.stops)
-    found = [
-        (place, letter) for place, letter in world.register.owed_letters() if _may_go(letter, now, stopped=stopped)
-    ]
+    office = world.register.office
+    waits = bool(office.stops) or (RESTORED in office.marks and world.earlier is None)
+    found = [(place, letter) for place, letter in world.register.owed_letters() if _may_go(letter, now, waits=waits)]
     return sorted(found, key=lambda pair: pair[1].queued)
 
 
-def _may_go(letter: QueuedLetter, now: datetime, *, stopped: bool) -> bool:
-    if letter.state is not LetterState.QUEUED or (stopped and letter.audience == "person"):
+def _may_go(letter: QueuedLetter, now: datetime, *, waits: bool) -> bool:
+    if letter.state is not LetterState.QUEUED or (waits and letter.audience == "person"):
         return False
     return letter.next_try is None or letter.next_try <= now
 

@@ -19,7 +19,7 @@ import secrets
 import unicodedata
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -47,6 +47,7 @@ from mailbot.storage import (
 
 CHECKED = "checked"  # the mark of the last night the mailbox was counted: when the clock was right
 OFFICE = "office.json"
+RESTORED = "restored"  # the mark of the moment a backup was put back
 PROBE = "probe"  # an empty file, written before each turn: a letter must not go out that cannot be recorded
 KEPT_IN_MEMORY = 256  # whole records; the rest is an index and read again when needed
 ROOM = 64 * 1024 * 1024  # bytes that must be free before work is accepted: a full disk must not surprise a commit
@@ -81,6 +82,7 @@ class Office:
     tokens: tuple[str, ...] = ()  # the owner's links that were used
     digests: tuple[str, ...] = ()  # dates a digest was queued for
     marks: dict[str, str] = field(default_factory=dict)  # when some periodic work was done last
+    given: tuple[str, ...] = ()  # numbers a restored register does not have and must not give again
     sent_uid: dict[str, int] = field(default_factory=dict)  # how far Sent was looked at: uidvalidity -> next UID
 
 
@@ -304,6 +306,16 @@ class Register:
         """Return the next case number of the year. A number is never given twice, not even after an erasure (T6)."""
         return f"{prefix}-{year}-{self._highest.get(f'{prefix}-{year}', 0) + 1:04d}"
 
+    def is_given(self, number: str) -> bool:
+        """Tell whether this number belongs to a case, to an erased one, or is kept from being given."""
+        return number in self._numbers or number in self._closed or number in self.office.given
+
+    def reserve(self, numbers: Sequence[str]) -> None:
+        """Never give these numbers: a restored register finds them in letters of ours. The promises of `commit`."""
+        self.commit_office(replace(self.office, given=(*self.office.given, *numbers)))
+        for number in numbers:
+            self._count(number)
+
     def closed(self) -> Iterator[Closed]:
         """Yield the anonymised lines of erased cases."""
         yield from self._closed.values()
@@ -461,7 +473,10 @@ class Register:
         tables = load(path)
         if tables is None and self._entries:
             raise OwnerMustFix(missing(path))  # as if it were the first start, mail would be taken for history
-        return _convert(tables, "office", Office) if tables is not None else Office()
+        office = _convert(tables, "office", Office) if tables is not None else Office()
+        for number in office.given:
+            self._count(number)
+        return office
 
     def _index(self, place: str, entry: Entry, *, many: bool = False) -> None:
         self._forget(place)
@@ -572,6 +587,17 @@ def _take_out(kept: list[tuple[datetime, str]], gone: tuple[tuple[datetime, str]
         position = bisect_left(kept, item)
         if position < len(kept) and kept[position] == item:
             del kept[position]
+
+
+def put_office(directory: Path, raw: bytes, now: datetime) -> None:
+    """Write the office of a backup with all letters on hold: the last file of a restore. OwnerMustFix when damaged."""
+    path = directory / OFFICE
+    tables = parse(raw, path, msgspec.json.decode)
+    office: Office = _convert(tables, "office", Office)
+    stops = (*(stop for stop in office.stops if stop.why != RESTORED), Stop(RESTORED, now))
+    marks = {**office.marks, RESTORED: now.isoformat(), CHECKED: now.isoformat()}
+    held = replace(office, stops=stops, marks=marks)
+    DurableStorage(path).write({"office": {"1": msgspec.to_builtins(held)}})
 
 
 def _key(directory: Path) -> bytes:

@@ -16,7 +16,7 @@ FORBIDDEN = set(
 )
 SHELL = set(
     "mailbox outbox register storage perform purge export app cli config data arrivals answers ownermail ticks nightly"
-    " owner backup understanding worker".split()
+    " restored owner backup understanding worker".split()
 )
 
 
