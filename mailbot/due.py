@@ -5,7 +5,7 @@ loses nothing, and what was recorded as done is not done again.
 """
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from mailbot.case import Case, State
 from mailbot.casework import draft
@@ -16,7 +16,6 @@ from mailbot.warnings import Ladder, Step, due, terms_of
 
 MONDAY = 0
 NIGHT = 3  # the hour, when nobody writes and the clock does not change any more
-UNTOLD = {"warned", "owner_told", "letter_sent"}  # events the digest tells in another place, or told already
 UNSENT = {LetterState.HELD, LetterState.QUEUED}
 DUTCH_STEP = {
     "promise": "de belofte",
@@ -109,50 +108,6 @@ def digest_due(now: datetime, at: datetime, sent: tuple[str, ...], *, something:
     if now < at or today.isoformat() in sent:
         return False
     return today.weekday() == MONDAY or (something and is_working_day(today))
-
-
-def digest_facts(
-    records: Iterator[ClientRecord], now: datetime, since: date, last: datetime, seen: int
-) -> dict[str, object]:
-    """Return what the digest says: open cases, what is new and what was done since the last one, what waits."""
-    facts: dict[str, list[object]] = {name: [] for name in ("cases", "reviews", "fresh", "done", "waiting")}
-    for record in records:
-        for case in record.cases:
-            _about_case(facts, record, case, now, last)
-        facts["waiting"] += [
-            {"number": one.case, "letter": one.letter} for one in record.letters if one.state is LetterState.HELD
-        ]
-    facts["cases"].sort(key=lambda row: row["left_days"])  # type: ignore[index] # rows are made below
-    return {**facts, "since": since.isoformat(), "seen": seen, "now": now.isoformat()}
-
-
-def _about_case(
-    facts: dict[str, list[object]], record: ClientRecord, case: Case, now: datetime, last: datetime
-) -> None:
-    dates = terms_of(case)
-    aim = dates.limit if case.extended else dates.promise
-    left = (aim - now.date()).days
-    if case.is_open:
-        row = {
-            "number": case.number,
-            "kinds": list(case.open_kinds),
-            "address": shown(record.address),
-            "percent": share(case, left),
-            "left_days": left,
-            "until": aim.isoformat(),
-            "left": f"nog {days(left)}" if left > 0 else "vandaag" if left == 0 else f"{days(-left)} te laat",
-        }
-        facts["reviews" if case.state is State.REVIEW else "cases"].append(row)
-    for event in case.events:
-        if event.at > last and event.event not in UNTOLD:
-            row = {"number": case.number, "event": event.event, "kinds": list(case.kinds)}
-            facts["fresh" if event.event == "received" else "done"].append(row)
-
-
-def something_to_say(facts: dict[str, object]) -> bool:
-    """Tell whether a digest holds more than open cases that have time: something new, done, waiting or late."""
-    late = any(row["left_days"] <= 0 for row in facts["cases"])  # type: ignore[attr-defined] # rows made above
-    return late or any(facts[name] for name in ("reviews", "fresh", "done", "waiting"))
 
 
 def a_night_passed(now: datetime, last: datetime) -> bool:

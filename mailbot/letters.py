@@ -18,6 +18,7 @@ from datetime import UTC, date, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
+from functools import reduce
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -284,12 +285,17 @@ def _headers(message: EmailMessage, queued: QueuedLetter, sender: Sender, subjec
 def _context(queued: QueuedLetter, sender: Sender, templates: Templates) -> dict[str, Any]:
     words = templates.words.get(queued.language) or templates.words["en"]
     known = queued.facts.get("kinds")
-    labels = [_label(str(kind), queued.language, templates.labels) for kind in known] if isinstance(known, list) else []
+    swaps = words.get("for_owner", {}) if queued.audience == "owner" else {}  # it is not the owner's own data
+
+    def label(kind: str) -> str:
+        name = _label(kind, queued.language, templates.labels)
+        return reduce(lambda text, swap: text.replace(*swap), swaps.items(), name)
+
     context = {
         **_defaults(),
         **{name: _clean(value) for name, value in queued.facts.items()},
-        "labels": labels,
-        "label": lambda kind: _label(kind, queued.language, templates.labels),
+        "labels": [label(str(kind)) for kind in known] if isinstance(known, list) else [],
+        "label": label,
         "sender": sender,
         "language": queued.language,
         "day": lambda text: long_date(text, words),
@@ -393,7 +399,7 @@ def _as_text(blocks: Sequence[Block], context: Mapping[str, Any]) -> str:
         if name == "picture":
             out += [context["words"]["picture_text"], ""]
         elif name == "bar":
-            out += [_text_bar(text), ""]
+            out += [*_text_bar(text), ""]
         elif name == "button":
             out += _text_link(text)
         elif name == "links":
@@ -421,10 +427,10 @@ def _wrapped(lines: Sequence[str]) -> Iterator[str]:
             yield from wrap(line, 76, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
 
 
-def _text_bar(words: str) -> str:
-    share, _, label = words.partition(" | ")
+def _text_bar(words: str) -> list[str]:
+    share, *labels = words.split(" | ")
     filled = round(_percent(share) / 10)
-    return f"[{'#' * filled}{'.' * (10 - filled)}] {label}"
+    return [f"[{'#' * filled}{'.' * (10 - filled)}] {labels[0]}", *(f"  {label}" for label in labels[1:])]
 
 
 def _percent(text: str) -> int:
@@ -482,19 +488,20 @@ def _html_link(text: str) -> str:
 
 
 def _html_bar(words: str) -> str:
-    """A bar of table cells: the one way every mail program draws it. The words beside it say the same."""
-    share, _, label = words.partition(" | ")
+    """A bar of table cells, the one way every mail program draws it. The words say the same: first the heading."""
+    share, heading, *labels = words.split(" | ")
     percent = _percent(share)
     colour = "#2e7d32" if percent < 50 else "#b26a00" if percent < 85 else "#b3261e"  # noqa: PLR2004 - calm, soon, now
-    full = f'<td width="{percent}%" bgcolor="{colour}" style="height:10px;line-height:10px;font-size:1px">&nbsp;</td>'
-    rest = (
-        f'<td width="{100 - percent}%" bgcolor="#d9dee3" style="height:10px;line-height:10px;font-size:1px">&nbsp;</td>'
-    )
+    cell = "height:12px;line-height:12px;font-size:1px"
+    full = f'<td width="{percent}%" bgcolor="{colour}" style="{cell}">&nbsp;</td>'
+    rest = f'<td class="rest" width="{100 - percent}%" bgcolor="#d9dee3" style="{cell}">&nbsp;</td>'
+    below = "<br>".join(_rich(label) for label in labels)
     return (
-        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="margin:0 0 4px 0">'
+        f'<p style="margin:22px 0 6px 0"><strong>{_rich(heading)}</strong></p>'
+        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="margin:0 0 6px 0">'
         "<tr>"
         f"{full if percent else ''}{rest if percent < 100 else ''}</tr></table>"  # noqa: PLR2004 - per cent
-        f'<p style="margin:0 0 18px 0;font-size:15px">{_rich(label)}</p>'
+        f'<p style="margin:0 0 10px 0;font-size:15px;word-break:break-word">{below}</p>'
     )
 
 

@@ -13,6 +13,8 @@ from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
 
 MAILBOX, MAIL, FILING, CLAIMED = "mailbox", "mail", "filing", "claimed"
+TROUBLE = "trouble "  # before its name in the office's marks
+HEALTHY, RECONNECTS = "healthy", "reconnects"  # marks: since when the mailbox answers, and breaks since the last digest
 AGAIN = timedelta(days=7)  # the owner is told anew while it lasts
 
 
@@ -44,8 +46,11 @@ def over(world: World, what: str) -> None:
     with register.transaction():
         marks = {name: value for name, value in register.office.marks.items() if name != _mark(what)}
         if marks != register.office.marks:
+            if what == MAILBOX:
+                again = int(marks.get(RECONNECTS, "0")) + 1
+                marks |= {HEALTHY: world.now().isoformat(), RECONNECTS: str(again)}
             register.commit_office(replace(register.office, marks=marks))
 
 
 def _mark(what: str) -> str:
-    return f"trouble {what}"
+    return f"{TROUBLE}{what}"

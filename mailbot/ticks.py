@@ -6,14 +6,18 @@ Owns running `due.py` over the register. Must never send anything: notices are q
 from dataclasses import replace
 from datetime import datetime
 
-from mailbot import due
-from mailbot.client import LetterState
+from mailbot import digest, due
+from mailbot.case import Case
+from mailbot.client import ClientRecord, LetterState
 from mailbot.config import Settings
 from mailbot.ending import silent_since
+from mailbot.links import href, offered, sending
 from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
+from mailbot.standing import HEALTHY, RECONNECTS, TROUBLE
 from mailbot.warnings import Ladder
 
+ASIDE_AFTER = 3  # failures; rules/limits.toml says when a message is set aside
 KEPT_DIGESTS = 40  # dates remembered: more than a month of Mondays and working days
 KEPT_NOTICES = 60  # days: a notice that was sent has done its work
 
@@ -50,13 +54,13 @@ def queue_digest(world: World, now: datetime, at: datetime, *, anyway: bool = Fa
         office = register.office
         if office.watch is None or (not anyway and (now < at or now.date().isoformat() in office.digests)):
             return 0
-        facts = facts_now(world, now)
-        if not anyway and not due.digest_due(now, at, office.digests, something=due.something_to_say(facts)):
-            return 0
         key = f"digest {now.isoformat() if anyway else now.date().isoformat()}"
+        facts = facts_now(world, now, key)
+        if not anyway and not due.digest_due(now, at, office.digests, something=digest.something_to_say(facts)):
+            return 0
         commit_plan(world, Plan("the digest is due", (NotifyOwner("digest", key, facts),), world.desk.owner), None, now)
         digests = (*office.digests, now.date().isoformat())[-KEPT_DIGESTS:]
-        marks = {**office.marks, "digest": now.isoformat()}
+        marks = {**office.marks, "digest": now.isoformat(), RECONNECTS: "0"}
         register.commit_office(replace(register.office, digests=digests, marks=marks))
     return 1
 
@@ -80,13 +84,34 @@ def queue_retention(world: World, now: datetime, years: int) -> int:
     return int(bool(clients))
 
 
-def facts_now(world: World, now: datetime) -> dict[str, object]:
-    """Return the facts of a digest at this moment."""
-    office = world.register.office
+def facts_now(world: World, now: datetime, key: str = "") -> dict[str, object]:
+    """Return the facts of a digest at this moment; with `key` each case has the links that go out under it."""
+    office, desk = world.register.office, world.desk
     since = office.watch.since if office.watch else now
     last = datetime.fromisoformat(office.marks["digest"]) if "digest" in office.marks else since
-    return due.digest_facts(
-        world.register.clients(), now, since.date(), last, office.watch.messages if office.watch else 0
+    at = desk.occasion("digest", key, now)
+
+    def offer(record: ClientRecord, case: Case) -> list[dict[str, object]]:
+        return [one for one in offered(desk.links, record, case, at) if one["label"]] if key and desk.secret else []
+
+    def send(number: str, letter: str) -> str:
+        return href(number, sending(letter), at) if key and desk.secret else ""
+
+    return digest.facts(world.register.clients(), _health(world, since), now, last, offer, send)
+
+
+def _health(world: World, since: datetime) -> digest.Health:
+    office = world.register.office
+    return digest.Health(
+        since=since,
+        healthy=datetime.fromisoformat(office.marks.get(HEALTHY, since.isoformat())),
+        reconnects=int(office.marks.get(RECONNECTS, "0")),
+        seen=office.watch.messages if office.watch else 0,
+        aside=sum(tries >= ASIDE_AFTER for tries in office.tries.values()),
+        stops=tuple(stop.why for stop in office.stops),
+        troubles={
+            name.removeprefix(TROUBLE): value for name, value in office.marks.items() if name.startswith(TROUBLE)
+        },
     )
 
 
