@@ -215,6 +215,12 @@ class Case:
         return last[0].at if last and last[0].event == "erasure_ordered" else None
 
     @property
+    def organisation(self) -> str:
+        """Who else gets the copy at the person's wish (GDPR 20(2)), as the owner named it last."""
+        named = [str(event.facts["organisation"]) for event in self.events if event.facts.get("organisation")]
+        return named[-1] if named else ""
+
+    @property
     def extended(self) -> bool:
         """Whether the extension was told to the person."""
         return self.extended_at is not None

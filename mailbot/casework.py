@@ -261,7 +261,7 @@ def _letter(letter: str, word: Word, record: ClientRecord, case: Case) -> Steps:
         "extended_to": dates.extended_to.isoformat() if dates.extended_to else "",
         "reason": word.reason.rstrip(" ."),
         "until": word.until,
-        "organisation": word.organisation,
+        "organisation": word.organisation or case.organisation,
     }
     hold = None if word.send else DRAFT
     return (SendLetter(letter, record.address, case.language, case.number, facts, hold=hold),)

@@ -281,6 +281,8 @@ def _say(config: str | None, number: str, action: str, *, preview: bool = False,
     if preview:
         for line in trial.preview_word(register, number, word, settings):
             click.echo(line)
+        for line in asyncio.run(trial.preview_erasure(number, config)) if word.erase else ():
+            click.echo(line)
         return
     record = owner.say(register, number, word, desk_of(settings), app.clock(settings)())
     waiting = [one.letter for one in record.letters if one.case == number.upper() and one.state == "held"]

@@ -21,6 +21,7 @@ from mailbot.evidence import evidence as case_evidence
 from mailbot.evidence import evidence_of_erased
 from mailbot.house import House, desk_of, furnish
 from mailbot.plan import NotifyOwner, Plan, SendLetter
+from mailbot.purge import Judging, survey
 from mailbot.record import letter_of, notice_of
 from mailbot.register import Register
 from mailbot.ticks import facts_now, queue_digest
@@ -161,6 +162,22 @@ def report_texts(explicit: str | None, *, anonymous: bool) -> tuple[str, str, st
     template = data.files("templates", settings.overrides.templates)["report.html"].decode()
     table = report.as_table(STATISTICS, page.as_statistics(rows, now, naming)) if anonymous else report.as_csv(rows)
     return page.as_html(template, rows, now, naming, anonymous=anonymous), table, report.as_ics(rows, now)
+
+
+async def preview_erasure(number: str, explicit: str | None) -> list[str]:
+    """Return what an erasure would remove from the mailbox and what would stay there; look, and touch nothing."""
+    daemon = app.open_app(config.load(explicit), daemon=False)
+    try:
+        await daemon.world.imap.call(daemon.world.imap.mailbox.connect)
+        record, _ = owner.find(daemon.world.register, number)
+        judging = Judging(daemon.house.reader.read, daemon.house.ending, daemon.settings.organisation.addresses)
+        found = await survey(daemon.world, record, daemon.world.now(), judging)
+    finally:
+        await daemon.close()
+    return [
+        f"{one.folder}: {len(one.go)} messages would be deleted, {one.kept} are marked to keep, {one.shared} are shared"
+        for one in found
+    ]
 
 
 def known_kinds(kinds: tuple[str, ...], furnished: House) -> None:

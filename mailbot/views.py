@@ -46,6 +46,7 @@ def case_json(record: ClientRecord, case: Case) -> dict[str, Any]:
         "state": str(case.state),
         "identity": case.identity,
         "behalf": case.behalf,
+        "organisation": case.organisation,
         "tracks": {kind: str(track) for kind, track in case.tracks.items()},
         "folder": record.folder,
         "letters": [

@@ -317,3 +317,27 @@ def test_the_drawing_is_of_this_table():
     root = Path(__file__).resolve().parents[1]
     drawing = runpy.run_path(str(root / "docs" / "drawings" / "case.py"))["drawn"]()
     assert (root / "docs" / "case.md").read_text(encoding="utf-8") == drawing, "python docs/drawings/case.py"
+
+
+def test_the_organisation_that_gets_the_copy_is_a_field_of_the_case():
+    record_ = ClientRecord("x", "jan@example.nl", cases=(opened(("portability",)),))
+    plan = follow(Word("answer", organisation="Ander Hosting BV"), record_, record_.cases[0], NOW)
+    said, letter = plan.actions
+    assert letter.facts["organisation"] == "Ander Hosting BV"
+    case = after(record_.cases[0], (said.event, dict(said.facts)))
+    assert case.organisation == "Ander Hosting BV"
+
+
+def test_founded_and_not_founded_are_answers_to_an_objection():
+    record_ = ClientRecord("x", "jan@example.nl", cases=(opened(("access",)),))
+    assert isinstance(follow(Word("answer", outcome="founded"), record_, record_.cases[0], NOW), No)
+    record_ = ClientRecord("x", "jan@example.nl", cases=(opened(("objection",)),))
+    plan = follow(Word("answer", outcome="founded"), record_, record_.cases[0], NOW)
+    assert plan.actions[1].letter == "objection_founded"
+    assert plan.actions[1].hold  # a draft: the owner reads it first
+
+
+def test_a_date_until_which_something_stays_must_be_one():
+    record_ = ClientRecord("x", "jan@example.nl", cases=(opened(("erasure",)),))
+    word = Word("answer", "offertes", outcome="partly", until="volgend jaar")
+    assert isinstance(follow(word, record_, record_.cases[0], NOW), No)

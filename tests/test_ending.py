@@ -9,7 +9,7 @@ from fixtures.dovecot import instance
 from fixtures.house import Clock, mail, settings_for, turn
 from test_owner_mail import OWNER, buttons, clicked
 
-from mailbot import ending, owner, purge
+from mailbot import ending, owner, purge, trial
 from mailbot.app import open_app
 from mailbot.backup import backup, restore, verify
 from mailbot.casework import Word
@@ -19,6 +19,7 @@ from mailbot.house import desk_of
 from mailbot.links import href
 from mailbot.message import Address, Message
 from mailbot.register import Register
+from mailbot.ticks import queue_digest
 
 JAN = "jan.kwartel@example.nl"
 FROM = f"Jan Kwartel <{JAN}>"
@@ -77,6 +78,9 @@ async def asked(mail_user, smtp, tmp_path):
     mail_user.append(mail("Beste Jan Kwartel, wij gaan het doen.", sender="info@kosternet.nl").replace(
         b"To: info@kosternet.nl", f"To: {FROM}".encode()), folder="Sent")  # fmt: skip
     (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
+    app = open_app(settings, daemon=False)
+    queue_digest(app.world, app.world.now(), app.world.now(), anyway=True)  # the owner's record names him as well
+    app.world.register.close()
     return mail_user, smtp, settings, number
 
 
@@ -88,6 +92,8 @@ async def test_a_whole_erasure_leaves_no_byte_of_the_person(asked, tmp_path):
     register = settings_directory(settings)
     assert found(register)
     assert found(maildir(login))
+    (boss,) = [one for one in Register.open(register).clients() if one.address == OWNER]
+    assert JAN in str(boss.letters)
     say(settings, number, *ANSWERED)
     await turn(settings)
     assert [m["X-Mailbot"] for m in smtp.to(JAN)] == ["identity", "outcome-done"]
@@ -211,6 +217,16 @@ async def test_the_owner_erases_by_mail_and_is_asked_twice(asked):
     assert found(settings_directory(settings))
     await click("close!")
     assert found(settings_directory(settings)) == set()
+
+
+async def test_an_erasure_can_be_looked_at_before_it_is_ordered(asked, monkeypatch):
+    login, _, settings, number = asked
+    monkeypatch.setattr("mailbot.config.load", lambda *_args, **_parts: settings)
+    before = {name: login.folder(name) for name in login.folders() if name != "Klanten"}
+    lines = await trial.preview_erasure(number, None)
+    assert [line.partition(" ")[0] for line in lines] == [f"Klanten/{JAN}:", "INBOX:", "Sent:"]
+    assert [int(line.split()[1]) for line in lines] == [2, 1, 2]
+    assert before == {name: login.folder(name) for name in login.folders() if name != "Klanten"}
 
 
 async def test_closing_an_erasure_needs_the_second_word_and_nothing_may_be_owed(asked):

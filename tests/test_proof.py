@@ -174,3 +174,19 @@ async def test_a_case_that_asks_for_no_copy_gets_no_archive(mail_user, smtp, tmp
     (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
     with pytest.raises(Refused, match="asks for no copy"):
         await export_to(number, tmp_path / "jan.zip", None)
+
+
+async def test_a_file_that_came_meanwhile_is_left_as_it_is(asked, tmp_path, monkeypatch):
+    _, _, settings, number = asked
+    say(settings, number, Word("identity"))
+    app = open_app(settings, daemon=False)
+    await app.world.imap.call(app.world.imap.mailbox.connect)
+    file = tmp_path / "jan.zip"
+    monkeypatch.setattr(
+        app.world.imap.mailbox, "whole", lambda _folder: iter(() if file.write_bytes(b"anders") else ())
+    )
+    with pytest.raises(Refused, match="exists already"):
+        await export(app.world, app.house, number, file)
+    await app.close()
+    assert file.read_bytes() == b"anders"
+    assert list(tmp_path.glob("*.part")) == []
