@@ -22,6 +22,7 @@ from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in, w
 from mailbot.config import Settings
 from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix
 from mailbot.house import House, desk_of, furnish
+from mailbot.learning import learn, look_at_review
 from mailbot.mailbox import ImapSettings, Mailbox
 from mailbot.outbox import Outbox, SmtpSettings
 from mailbot.perform import ImapThread, Settled, World, settle, settle_letters
@@ -87,6 +88,7 @@ def imap_settings(settings: Settings) -> ImapSettings:
         inbox=imap.inbox,
         clients=imap.clients,
         sent=imap.sent,
+        review=imap.review,
     )
 
 
@@ -163,11 +165,13 @@ class App:
         await file_answered(self.world, house.reader)
         await look_at_sent(self.world, house.reader)
         summary.gaps += await nightly.count(self.world, house.reader, house.doubts)
+        summary.reviews += await look_at_review(self.world, house.reader)
         ask_about_stops(self.world)
         summary.warnings += tick(self.world, house.ladder, self.settings, house.ending.client_years)
         await settled()
         if self.trouble or self._unfiled:
             await settle(self.world, letters=False)  # a notice about it may have to go into the mailbox
+        await learn(self.world, house.reader, house.rules, house.keeping)
         judging = Judging(house.reader.read, house.ending, self.settings.organisation.addresses)
         summary.erased += await end_cases(self.world, judging)
 

@@ -26,6 +26,7 @@ from mailbot.perform import World, commit_plan
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, Remember, StopLetters
 from mailbot.record import met_again
 from mailbot.register import Register, Stop, Watch
+from mailbot.review import taken_back
 from mailbot.understanding import MANY
 from mailbot.worker import Understood
 
@@ -305,16 +306,17 @@ def plan_for(
     with world.register.transaction():
         delivery = delivery_of(world, uidvalidity, fetched, now)
         word: Followed | None = None
-        if _met_again(world.register, message, delivery):
+        back = taken_back(world.register, message.digest, delivery, now)
+        if back is not None:
+            plan = back
+        elif _met_again(world.register, message, delivery):
             plan = Plan("this very message was handled before")
         else:
             known = known_about(world, reader, message, verdict, now)
             if not known.copies:
                 word = owners_word(world, reader.policy.authserv_id, message, verdict, now)
             followed = word.plan if word else None
-            plan = (
-                _returned(world, message, now) or followed or decide(message, verdict, delivery, known, reader.policy)
-            )
+            plan = returned(world, message, now) or followed or decide(message, verdict, delivery, known, reader.policy)
         for action in plan.actions:
             if isinstance(action, StopLetters):
                 stop_letters(world, action.why, now)
@@ -324,7 +326,7 @@ def plan_for(
     return plan
 
 
-def _returned(world: World, message: Message, now: datetime) -> Plan | None:
+def returned(world: World, message: Message, now: datetime) -> Plan | None:
     """Purged mail that is here again (a restored mailbox, a late bounce) is no new request: the owner is told."""
     number = world.register.purged(message.digest, message.message_id, message.bounced_id)
     if number is None:

@@ -178,14 +178,25 @@ def _day(text: str) -> date:
 
 @mailbot.command(epilog=_example("mailbot classify mails/ --json"))
 @CONFIG
-@click.argument("files", nargs=-1, required=True)
+@click.argument("files", nargs=-1)
+@click.option("--compare", is_flag=True, help="What the rules make of every message whose verdict you corrected.")
+@click.option("--rules", default="", metavar="FOLDER", help="Try the rules in this folder above those in force.")
 @JSON
 @_ends_well
-def classify(config: str | None, files: tuple[str, ...], *, as_json: bool) -> None:
+def classify(config: str | None, files: tuple[str, ...], rules: str, *, compare: bool, as_json: bool) -> None:
     """Say what these mails ask for, and the evidence. `-` is stdin; a folder or an mbox counts as its messages."""
     from mailbot import trial  # noqa: PLC0415
 
-    reader = trial.reader(config)
+    if compare:
+        compared, waiting = trial.comparison(config, rules)
+        if as_json:
+            _print_lines(one.as_json() for one in compared)
+        else:
+            click.echo("\n".join(trial.compared_lines(compared, waiting)))
+        return
+    if not files:
+        raise click.UsageError("name a file, a folder, an mbox or `-`; or say --compare")
+    reader = trial.reader(config, rules)
     for name, raw in trial.messages(files):
         facts = trial.verdict_json(name, raw, reader)
         if as_json:

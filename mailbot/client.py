@@ -81,7 +81,7 @@ class QueuedLetter:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A verdict the owner corrected: the words that were judged, and what they should have been."""
+    """A verdict the owner corrected: some of the words that were judged (none yet: ""), and what they mean to him."""
 
     digest: str
     at: datetime

@@ -26,22 +26,22 @@ def shipped(name: str) -> Path:
     return packaged if packaged.is_dir() else HERE.parent / name
 
 
-def files(name: str, override: str = "") -> dict[str, bytes]:
-    """Return path (with `/`, relative) -> contents, each file of `override` standing above the shipped one."""
+def files(name: str, *overrides: str) -> dict[str, bytes]:
+    """Return path (with `/`, relative) -> contents, each file of an override standing above those before it."""
     found = dict(_walk(shipped(name)))
-    if override:
+    for override in filter(None, overrides):
         folder = Path(override)
         if not folder.is_dir():
-            raise OwnerMustFix(f"overrides.{name}: the folder {override} does not exist")
+            raise OwnerMustFix(f"overrides.{name}: the folder {override} does not exist: make it, or name another")
         found.update(_walk(folder))
     return dict(sorted(found.items()))
 
 
-def texts(name: str, override: str = "") -> dict[str, str]:
+def texts(name: str, *overrides: str) -> dict[str, str]:
     """Return the UTF-8 files of the folder as text; a file that is no UTF-8 is a problem to mend."""
     found: dict[str, str] = {}
     problems: list[str] = []
-    for path, contents in files(name, override).items():
+    for path, contents in files(name, *overrides).items():
         try:
             found[path] = contents.decode("utf-8")
         except UnicodeDecodeError as error:

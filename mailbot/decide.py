@@ -6,7 +6,7 @@ in, what it wants is returned.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
@@ -137,6 +137,19 @@ def decide(message: Message, verdict: Verdict, delivery: Delivery, known: Known,
     """Return the plan for one message. Every path ends in a Plan with its reason; nothing is ever raised."""
     arrival = Arrival(message, verdict, delivery, known, policy)
     return _by_what_is_known(arrival) or _by_verdict(arrival)
+
+
+def reviewed(message: Message, verdict: Verdict, delivery: Delivery, known: Known, policy: Policy) -> Plan:
+    """Return the plan for a message the owner moved to the review folder: he is asked, about its case or a new one."""
+    arrival = Arrival(message, verdict, delivery, known, policy)
+    case = known.thread[1] if known.thread else None
+    number = case.number if case else known.next_number
+    asked = _notice(arrival, "notice_review", case, verdict.reason, number=number)
+    asked = replace(asked, key=f"{asked.key} moved {delivery.uidvalidity}/{delivery.uid}")
+    if known.thread is not None:
+        return Plan(f"{verdict.reason}: he is asked about {number}", (asked,), known.thread[0].address)
+    actions = (_opening(arrival), Remember("review", number), asked)
+    return Plan(f"may be a request: the owner is asked ({verdict.reason})", actions, arrival.person)
 
 
 def _by_what_is_known(arrival: Arrival) -> Plan | None:

@@ -20,12 +20,13 @@ from mailbot.config import Settings
 from mailbot.decide import Caps, Kind, Policy
 from mailbot.ending import Ending
 from mailbot.errors import OwnerMustFix
+from mailbot.examples import Keeping
 from mailbot.letters import Sender, Templates, compose, processors, texts
 from mailbot.message import Reading, read
 from mailbot.perform import Retry
 from mailbot.phrases import Phrases
 from mailbot.record import Desk
-from mailbot.rules import Rules
+from mailbot.rules import Rules, fold
 from mailbot.rules import parse as parse_rules
 from mailbot.warnings import Ladder
 
@@ -45,13 +46,17 @@ class House:
     links: tuple[links.Link, ...]
     phrases: Phrases
     ending: Ending
+    keeping: Keeping
     composed: Callable[[QueuedLetter], EmailMessage]
 
 
-def furnish(settings: Settings) -> House:
-    """Return the house for these settings, or raise OwnerMustFix with every problem in rules and templates."""
+def furnish(settings: Settings, rules_to_try: str = "") -> House:
+    """Return the house for these settings, or raise OwnerMustFix with every problem in rules and templates.
+
+    `rules_to_try` is a folder whose rules lie above all others.
+    """
     problems: list[str] = []
-    files = data.texts("rules", settings.overrides.rules)
+    files = data.texts("rules", settings.overrides.rules, rules_to_try)
     sites = {one.rpartition("@")[2].lower() for one in settings.organisation.addresses if "@" in one}
     limits = _attempt(problems, lambda: tomllib.loads(files["limits.toml"]), "rules/limits.toml") or {}
     rules = _attempt(problems, lambda: parse_rules(data.phrases(files)), "rules")
@@ -92,6 +97,11 @@ def furnish(settings: Settings) -> House:
         ladder=ladder,
         links=buttons[0],
         phrases=buttons[1],
+        keeping=Keeping(
+            limits["examples"]["kept_days"],
+            limits["examples"]["words"],
+            frozenset(map(fold, limits["examples"]["closings"])),
+        ),
         ending=ending,
         composed=partial(compose, sender=sender_of(settings), templates=templates),
     )

@@ -65,6 +65,7 @@ class ImapSettings:
     inbox: str = "INBOX"
     clients: str = "Klanten"
     sent: str = ""
+    review: str = ""
     connect_timeout: float = 15.0
     read_timeout: float = 60.0
 
@@ -238,6 +239,7 @@ class Mailbox:
             "inbox": self.inbox,
             "sent": self.sent_folder,
             "clients": self.clients_parent,
+            "review": self.review_folder or "none",
             "waiting": "IDLE and a regular look" if "IDLE" in can else "a regular look (no IDLE)",
             "moving": _moving(can),
             "flags": "own keywords" if "\\*" in self._permanent else "only the standard flags",
@@ -309,6 +311,18 @@ class Mailbox:
         with self._translated() as client:
             self._select(self.inbox)
             return sorted(client.search(["ANSWERED"]))
+
+    @property
+    def review_folder(self) -> str:
+        """The folder whose messages the owner wants looked at again, as this server names it; "" when there is none."""
+        return self.namespace.path(self.settings.review) if self.settings.review else ""
+
+    def contents(self, folder: str) -> tuple[int, list[int]]:
+        """Return UIDVALIDITY and all UIDs of a folder, which is made when it is not there."""
+        with self._translated() as client:
+            self._ensure(folder)
+            uidvalidity = int(client.folder_status(folder, ["UIDVALIDITY"])[b"UIDVALIDITY"])
+        return uidvalidity, self.uids_from(1, folder)
 
     def fetch(self, uids: Sequence[int], folder: str | None = None) -> Iterator[list[Fetched]]:
         """Yield the messages in batches, in the order of their UIDs; what has gone meanwhile is left out (I25)."""

@@ -25,7 +25,7 @@ from mailbot.perform import World, settle_letters, update
 from mailbot.plan import NotifyOwner
 
 LOG = logging.getLogger(__name__)
-PLACES = ("client", "inbox", "sent")
+PLACES = ("client", "inbox", "sent", "review")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +138,12 @@ async def _erase(world: World, person: ClientRecord, judging: Judging) -> int:
 
 
 async def survey(world: World, person: ClientRecord, ordered: datetime, judging: Judging) -> list[Found]:
-    """Return what lies in the client's folder, the inbox and Sent; nothing is changed."""
+    """Return what lies in the client's folder, the inbox, Sent and the review folder; nothing is changed."""
     mailbox = world.imap.mailbox
     await world.imap.call(mailbox.relist)
-    folders = dict(zip(PLACES, (person.folder or "", mailbox.inbox, mailbox.sent_folder), strict=True))
+    folders = dict(
+        zip(PLACES, (person.folder or "", mailbox.inbox, mailbox.sent_folder, mailbox.review_folder), strict=True)
+    )
     traces = ending.traces_of(person)
     found = []
     for place, folder in folders.items():

@@ -14,6 +14,7 @@ from mailbot.case import ENDING, Case, Event, Illegal, open_case, record
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.deadlines import working_days_between
 from mailbot.decide import Delivery
+from mailbot.examples import corrected
 from mailbot.links import Link, Occasion, offered
 from mailbot.message import Message
 from mailbot.phrases import Phrases
@@ -68,7 +69,8 @@ def written(
             case OpenCase():
                 after = replace(after, cases=(*after.cases, _opened(action, plan, now)), language=action.language)
             case RecordEvent():
-                after = with_event(after, action.number, Event(now, action.event, action.reason, action.facts))
+                event = Event(now, action.event, action.reason, action.facts)
+                after = corrected(after, with_event(after, action.number, event), action.number, event.event, now)
             case Remember() if arrived is not None:
                 after = replace(after, messages=(*after.messages, _identity(action, *arrived)))
             case SendLetter():

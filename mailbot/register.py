@@ -65,6 +65,15 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
+class Review:
+    """What lies in the review folder: UID -> digest, and the digests of what left it since the look before."""
+
+    uidvalidity: int
+    there: dict[str, str] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Why no letter to a person leaves, and since when."""
 
@@ -84,6 +93,7 @@ class Office:
     marks: dict[str, str] = field(default_factory=dict)  # when some periodic work was done last
     given: tuple[str, ...] = ()  # numbers a restored register does not have and must not give again
     sent_uid: dict[str, int] = field(default_factory=dict)  # how far Sent was looked at: uidvalidity -> next UID
+    review: Review | None = None  # None until the first look: what lay there before that is nobody's word
 
 
 @dataclass(slots=True)
@@ -101,6 +111,7 @@ class Entry:
     letters: bool
     copies: bool
     filings: bool
+    examples: bool
     endings: bool
 
 
@@ -119,12 +130,13 @@ def entry_of(record: ClientRecord) -> Entry:
         letters=any(one.state is LetterState.QUEUED for one in record.letters),
         copies=any(one.state is LetterState.SENT and one.copies for one in record.letters),
         filings=any(seen.filing is Filing.INTENDED for seen in record.messages),
+        examples=any(not one.text for one in record.examples),
         endings=owes_erasure(record) or any(copies_to_delete(record)),
     )
 
 
 GOING = {LetterState.SENT, LetterState.QUEUED}
-OWED = ("letters", "copies", "filings", "running", "endings")
+OWED = ("letters", "copies", "filings", "running", "endings", "examples")
 KEY = re.compile(rb"[0-9a-f]{64}")
 TABLES = ("cases", "letters", "messages", "examples")
 
@@ -287,6 +299,10 @@ class Register:
     def owed_endings(self) -> Iterator[ClientRecord]:
         """Yield the records of which something must be deleted: an identity copy, or everything."""
         yield from self._records_of("endings")
+
+    def owed_examples(self) -> Iterator[ClientRecord]:
+        """Yield the records with an example whose words must still be brought."""
+        yield from self._records_of("examples")
 
     def _records_of(self, what: str) -> Iterator[ClientRecord]:
         for place in sorted(self._owed[what]):

@@ -407,6 +407,12 @@ def _follows(words: Sequence[str], place: int, rest: Sequence[str]) -> bool:
     )
 
 
+def knows(word: str, classes: Classes) -> bool:
+    """Tell whether a folded word is in a class as it is written; a guess at a typing error does not count."""
+    stems = any(word[:length] in classes.stems for length in classes.lengths)
+    return word in classes.exact or stems or any(word.endswith(tail) for tail in classes.tails)
+
+
 @lru_cache(maxsize=20_000)
 def _names(word: str, classes: Classes) -> tuple[str, ...]:
     """Return the classes a word is in. People use few words often: remembering them is most of the speed."""

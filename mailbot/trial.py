@@ -19,6 +19,7 @@ from mailbot.decide import Delivery, Known, decide
 from mailbot.errors import OwnerMustFix, Refused
 from mailbot.evidence import evidence as case_evidence
 from mailbot.evidence import evidence_of_erased
+from mailbot.examples import Compared, compare, summary
 from mailbot.house import House, desk_of, furnish
 from mailbot.plan import NotifyOwner, Plan, SendLetter
 from mailbot.purge import Judging, survey
@@ -35,11 +36,13 @@ def house(explicit: str | None) -> tuple[House, config.Settings]:
     return furnish(settings), settings
 
 
-def reader(explicit: str | None) -> Reader:
-    """Return the reader for `classify`, which needs no configuration: without one the shipped rules are used."""
-    if explicit is None and config.locate(None, {}) is None:
-        return furnish(config.Settings()).reader
-    return house(explicit)[0].reader
+def reader(explicit: str | None, rules: str = "") -> Reader:
+    """Return the reader for `classify`, which needs no configuration: without one the shipped rules are used.
+
+    `rules` is a folder whose files lie above those in force.
+    """
+    known = explicit is not None or config.locate(None, {}) is not None
+    return furnish(config.load(explicit, secrets=False) if known else config.Settings(), rules).reader
 
 
 def messages(files: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
@@ -87,6 +90,32 @@ def verdict_json(name: str, raw: bytes, reading: Reader) -> dict[str, Any]:
         "defects": list(verdict.defects),
         "reason": verdict.reason,
     }
+
+
+def comparison(explicit: str | None, rules: str) -> tuple[list[Compared], int]:
+    """Return what the rules make of every example, and how many still lack their words.
+
+    `rules` is a folder whose files lie above those in force, so that a rule can be tried before it counts.
+    """
+    settings = config.load(explicit, secrets=False)
+    register = owner.open_register(settings)
+    examples = [one for record in register.clients() for one in record.examples]
+    return list(compare(examples, furnish(settings, rules).rules)), sum(not one.text for one in examples)
+
+
+def compared_lines(compared: list[Compared], waiting: int) -> Iterator[str]:
+    """Yield the comparison as a person reads it: first what is wrong, then the sums."""
+    for one in compared:
+        said, now = ", ".join(one.owner) or "no request", ", ".join(one.verdict.kinds) or str(one.verdict.decision)
+        watched = "" if one.watched.kinds == one.verdict.kinds else f"; watched: {', '.join(one.watched.kinds)}"
+        yield f"{'right' if one.right else 'WRONG'}  {one.at:%Y-%m-%d}  owner: {said}; now: {now}{watched}"
+        if not one.right or watched:
+            for rule in one.watched.evidence:
+                yield f"    {rule.rule:28} {rule.weight:.2f}  {rule.text}"
+    sums = summary(compared)
+    yield f"{sums['right']} of {sums['examples']} right; {sums['right_with_watched']} if the watched rules counted"
+    if waiting:
+        yield f"{waiting} more wait until mailbot has looked at the mailbox again"
 
 
 def preview(raw: bytes, furnished: House, settings: config.Settings) -> Iterator[str]:

@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[1] / "mailbot"
 CORE = (
     "message quotes forms html rules classify language case client deadlines warnings plan decide record casework due"
     " lines letters tokens links clicks report large folders echo ending evidence page phrases authentic intake digest"
+    " examples"
 ).split()
 FORBIDDEN = set(
     "os socket asyncio pathlib subprocess time random secrets imapclient aiosmtplib tinydb apscheduler click rich"
@@ -16,7 +17,7 @@ FORBIDDEN = set(
 )
 SHELL = set(
     "mailbox outbox register storage perform purge export app cli config data arrivals answers ownermail ticks nightly"
-    " restored owner backup understanding worker".split()
+    " restored owner backup understanding worker learning review".split()
 )
 
 
