@@ -62,6 +62,7 @@ class Verdict:
     reminder: bool = False
     withdrawn: bool = False
     evidence: tuple[Evidence, ...] = ()
+    sums: tuple[tuple[str, float], ...] = ()  # kind -> what its evidence adds up to, surest first
     defects: tuple[str, ...] = ()
 
 
@@ -90,7 +91,12 @@ def _subject(message: Message, text: str, rules: Rules) -> list[Sentence]:
 
 
 def _evidence(spoke: Iterable[Spoken]) -> list[Evidence]:
-    return [Evidence(one.rule.id, one.text, one.rule.kind, one.rule.weight, one.rule.watch, one.place) for one in spoke]
+    """Each rule once, with the first words it saw: it counts once however often it spoke."""
+    first: dict[str, Evidence] = {}
+    for one in spoke:
+        rule = one.rule
+        first.setdefault(rule.id, Evidence(rule.id, one.text, rule.kind, rule.weight, rule.watch, one.place))
+    return list(first.values())
 
 
 def _articles(text: str, rules: Rules) -> list[Evidence]:
@@ -190,6 +196,7 @@ def _verdict(
         reminder="reminder" in told,
         withdrawn="withdrawn" in told,
         evidence=tuple(evidence),
+        sums=tuple(sorted(((kind, round(score, 2)) for kind, score in scores.items()), key=lambda one: -one[1])),
         defects=message.defects,
     )
 
@@ -209,7 +216,7 @@ def _decision(
         (automatic in NEVER_REQUESTS, Decision.OTHER, f"automatic mail ({automatic})"),
         (withdrawn, Decision.REVIEW, "an earlier request seems to be taken back"),
         (asked and automatic, Decision.REVIEW, f"{added}, but it is automatic mail ({automatic}): the owner is asked"),
-        (asked, Decision.REQUEST, f"{added}, at least {limits.request} (request)"),
+        (asked, Decision.REQUEST, f"{added}, at least {limits.request} (request); a kind counts from {limits.kind}"),
         (maybe and automatic in {None, ABSENCE}, Decision.REVIEW, f"{added}, at least {limits.review} (review)"),
         (True, Decision.OTHER, f"{added}, below {limits.review} (review)"),
     )

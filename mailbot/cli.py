@@ -203,8 +203,8 @@ def classify(config: str | None, files: tuple[str, ...], rules: str, *, compare:
             click.echo(json.dumps(facts, ensure_ascii=False))
             continue
         click.echo(f"{name}: {facts['decision']} {', '.join(facts['kinds'])} ({facts['language']}) - {facts['reason']}")
-        for one in facts["evidence"]:
-            click.echo(f"    {one['rule']:28} {one['weight']:.2f}  {one['text']}{'  (watch)' if one['watch'] else ''}")
+        for line in trial.evidence_lines(facts):
+            click.echo(line)
 
 
 @mailbot.command(epilog=_example("mailbot preview request.eml"))

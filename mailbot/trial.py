@@ -87,6 +87,7 @@ def verdict_json(name: str, raw: bytes, reading: Reader) -> dict[str, Any]:
             {"rule": one.rule, "text": one.text, "kind": one.kind, "weight": one.weight, "watch": one.watch}
             for one in verdict.evidence
         ],
+        "sums": dict(verdict.sums),
         "defects": list(verdict.defects),
         "reason": verdict.reason,
     }
@@ -118,6 +119,20 @@ def compared_lines(compared: list[Compared], waiting: int) -> Iterator[str]:
         yield f"{waiting} more wait until mailbot has looked at the mailbox again"
 
 
+def evidence_lines(facts: dict[str, Any]) -> Iterator[str]:
+    """Yield what each kind added up to, surest first, with the rules behind it and the words they saw."""
+    rows = facts["evidence"]
+    for kind, added in facts["sums"].items():
+        yield f"  {kind}: {added:.2f}{'' if kind in facts['kinds'] else ' (does not count)'}"
+        yield from (_row(one) for one in rows if one["kind"] == kind)
+    yield from (_row(one) for one in rows if one["kind"] not in facts["sums"])
+
+
+def _row(one: dict[str, Any]) -> str:
+    told = "watch" if one["watch"] else f"{one['weight']:.2f}" if one["kind"] else ""
+    return f"    {one['rule']:28} {told:5} {one['text']}"
+
+
 def preview(raw: bytes, furnished: House, settings: config.Settings) -> Iterator[str]:
     """Yield the plan for a message that comes now, and every letter it would send, as text."""
     now = app.clock(settings)()
@@ -128,8 +143,7 @@ def preview(raw: bytes, furnished: House, settings: config.Settings) -> Iterator
     delivery = Delivery(1, 1, now)
     plan = decide(message, verdict, delivery, known, reading.policy)
     yield f"verdict: {verdict.decision} {', '.join(verdict.kinds)} - {verdict.reason}"
-    for one in verdict.evidence:
-        yield f"  {one.rule:28} {one.weight:.2f}  {one.text}"
+    yield from evidence_lines(verdict_json("", raw, reading))
     yield from _shown(plan, furnished, settings, now)
 
 
