@@ -155,7 +155,7 @@ def _weighed(scores: Mapping[str, float], told: set[str], rules: Rules) -> dict[
     weighed = {kind: score * factor for kind, score in scores.items()}
     for kind, by in rules.explained.items():
         surer = max((scores.get(one, 0.0) for one in by), default=0.0)
-        if kind in weighed and surer >= limits.kind and scores[kind] < limits.beside:
+        if kind in weighed and surer >= limits.kind and scores[kind] < rules.surer.get(kind, limits.beside):
             del weighed[kind]
     return weighed
 

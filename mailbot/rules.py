@@ -142,6 +142,7 @@ class Rules:
     headers: tuple[Mapping[str, Any], ...]
     articles: Mapping[str, str]
     explained: Mapping[str, tuple[str, ...]]
+    surer: Mapping[str, float]
     firm: frozenset[str | None]
 
 
@@ -154,7 +155,7 @@ def parse(files: Mapping[str, str]) -> Rules:
     rules = tuple(_rules(files, tables, classes, problems))
     merged: dict[str, Any] = {}
     for table in tables.values():
-        for key in ("thresholds", "languages", "articles", "explained", "firm"):
+        for key in ("thresholds", "languages", "articles", "explained", "surer", "firm"):
             merged.setdefault(key, {}).update(table.get(key, {}))
         merged.setdefault("headers", []).extend(table.get("header", []))
     found = Rules(
@@ -166,6 +167,7 @@ def parse(files: Mapping[str, str]) -> Rules:
         headers=tuple(merged["headers"]),
         articles=merged["articles"],
         explained={name: tuple(by) for name, by in merged["explained"].items()},
+        surer=merged["surer"],
         firm=frozenset(merged["firm"].get("kinds", ())),
     )
     if not kinds:
@@ -563,14 +565,19 @@ def _spent(words: Sequence[str], place: int) -> bool:
 
 def _led(rule: Rule, sentence: Sentence, low: int, high: int) -> bool:
     """Tell whether another deed is done to what the rule saw: it leads to it, or trails it."""
-    told = max((place for place in _places(sentence, TELLING) if place < low), default=-1)
-    for name in rule.yields:
-        for place in _places(sentence, name):
-            if max(low - LED, told + 1) <= place < low:
-                return True
-            if high < place <= high + TRAILED and not _joins(sentence.words, high, place):
-                return True
+    for place in (place for name in rule.yields for place in _places(sentence, name)):
+        if low - LED <= place < high and not any(low - LED <= told < high for told in _telling(sentence, place, low)):
+            return True
+        if high < place <= high + TRAILED and not _joins(sentence.words, high, place):
+            return True
     return False
+
+
+def _telling(sentence: Sentence, deed: int, low: int) -> Iterator[int]:
+    """Yield the deeds of telling between another deed and what the rule saw, or before it where the rule saw both."""
+    for place in _places(sentence, TELLING):
+        if deed < place < low or (low <= deed and place < deed):
+            yield place
 
 
 def _joins(words: Sequence[str], one: int, other: int) -> bool:

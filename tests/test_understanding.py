@@ -1,6 +1,7 @@
 """What each test mail asks for, and the plan it must lead to; rules that mend themselves or stop the start."""
 
 import json
+import tomllib
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -141,3 +142,100 @@ def test_reading_and_judging_grow_no_faster_than_the_text():
 
     spent(50)
     assert spent(400) < 8 * spent(100) + 0.05
+
+
+SAID = MAILS.with_name("understanding")
+KINDS = tomllib.loads((SAID / "kinds.toml").read_text(encoding="utf-8"))
+SEVERAL = tomllib.loads((SAID / "several.toml").read_text(encoding="utf-8"))["mail"]
+ORDINARY = tomllib.loads((SAID / "ordinary.toml").read_text(encoding="utf-8"))
+PEOPLE = [
+    [part.strip() for part in line.split("|", 2)]
+    for line in (SAID / "people.txt").read_text(encoding="utf-8").splitlines()
+    if line.strip() and not line.startswith("#")
+]
+
+
+def said_by(text):
+    subject, _, body = text.rpartition(" | ")
+    return judged(body, subject)
+
+
+@pytest.mark.parametrize(
+    ("kind", "language"), [(kind, language) for kind, texts in KINDS.items() for language in texts]
+)
+def test_each_kind_is_understood_in_each_language(kind, language):
+    verdicts = {text: said_by(text) for text in KINDS[kind][language]}
+    assert {text: one.kinds for text, one in verdicts.items() if kind not in one.kinds} == {}
+
+
+def test_what_is_asked_clearly_is_acknowledged_and_nothing_else_is_heard():
+    verdicts = [(kind, said_by(text)) for kind, texts in KINDS.items() for said in texts.values() for text in said]
+    clear = sum(one.decision == "request" for _, one in verdicts)
+    alone = sum(one.kinds == (kind,) for kind, one in verdicts)
+    assert clear >= 0.9 * len(verdicts)
+    assert alone >= 0.95 * len(verdicts)
+
+
+@pytest.mark.parametrize("mail", SEVERAL, ids=lambda mail: mail["text"][:50])
+def test_several_things_denials_reminders_and_mails_for_somebody_else(mail):
+    verdict = judged(mail["text"])
+    assert set(verdict.kinds) == set(filter(None, mail["kinds"].split("+"))), verdict.evidence
+    assert verdict.reminder is mail.get("reminder", False)
+    assert verdict.withdrawn is mail.get("withdrawn", False)
+    assert verdict.behalf == mail.get("behalf")
+
+
+@pytest.mark.parametrize("language", ORDINARY)
+def test_ordinary_mail_with_the_words_of_requests_is_never_acknowledged(language):
+    verdicts = {text: said_by(text) for text in ORDINARY[language]}
+    assert {text: one.kinds for text, one in verdicts.items() if one.decision == "request"} == {}
+
+
+def test_people_are_understood_in_their_own_words():
+    verdicts = [(set(filter(None, kinds.split("+"))), judged(text, subject)) for kinds, subject, text in PEOPLE]
+    right = sum(set(one.kinds) == wanted for wanted, one in verdicts)
+    lost = [one for wanted, one in verdicts if wanted and one.decision == "other"]
+    fooled = [one for wanted, one in verdicts if not wanted and one.decision == "request"]
+    assert right >= 0.9 * len(verdicts)
+    assert (lost, fooled) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "VERWEIDER MIJN GEGEVENS UIT UW SYSTEEM",
+        "graag mijn gegvens verwijdern",
+        "Graag mijn persoonsgegevns wissen",
+    ],
+)
+def test_a_typing_error_is_forgiven(text):
+    assert judged(text).kinds == ("erasure",)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "niet " * 200_000,
+        "mijn gegevens verwijder " * 42_000,
+        "a@" * 500_000,
+        "a." * 500_000,
+        "artikel " * 125_000 + "AVG",
+        "AVG art. " * 110_000,
+        "https://" * 125_000,
+        "verwijderrrr" * 80_000,
+        "? ! . ; \n\n" * 120_000,
+        "\n - x" * 200_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_megabyte_of_hostile_text_is_judged_in_a_second(hostile):
+    started = process_time()
+    judged(hostile, hostile[:2_000])
+    assert process_time() - started < 1
+
+
+def test_every_kind_shows_what_it_added_up_to():
+    verdict = judged("Verwijder mijn gegevens en stuur eerst een kopie van mijn gegevens.")
+    assert {kind for kind, _ in verdict.sums} >= {"access", "erasure"}
+    assert len({one.rule for one in verdict.evidence}) == len(verdict.evidence)
+    assert str(HOUSE.rules.thresholds.kind) in verdict.reason
