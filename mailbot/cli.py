@@ -298,6 +298,10 @@ def _say(config: str | None, number: str, action: str, *, preview: bool = False,
     record = owner.say(register, number, word, desk_of(settings), app.clock(settings)())
     waiting = [one.letter for one in record.letters if one.case == number.upper() and one.state == "held"]
     click.echo(f"{number.upper()}: {action} recorded")
+    if word.erase:
+        click.echo(
+            "the person is erased at the next look; the owner gets a notice of what went and what stayed", err=True
+        )
     for letter in waiting:
         click.echo(f"the letter `{letter}` waits for you: mailbot release {number.upper()}", err=True)
 

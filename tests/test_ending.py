@@ -245,18 +245,55 @@ async def test_closing_an_erasure_needs_the_second_word_and_nothing_may_be_owed(
         owner.say(register, number, Word("close", erase=True), desk_of(settings), NOW)
 
 
+def with_passport(subject, reply_to=""):
+    found = EmailMessage()
+    found["From"], found["To"], found["Subject"], found["Message-ID"] = FROM, "info@kosternet.nl", subject, "<k@x.nl>"
+    if reply_to:
+        found["In-Reply-To"] = reply_to
+    found.set_content("Mag ik een kopie van mijn gegevens zien? Hierbij mijn paspoort.")
+    found.add_attachment(b"%PDF-1.4 paspoort", maintype="application", subtype="pdf", filename="paspoort.pdf")
+    return found.as_bytes()
+
+
+async def test_a_copy_nobody_checked_goes_when_the_case_closes(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    mail_user.deliver(mail("Mag ik een kopie van mijn gegevens zien?", sender=FROM, subject="inzage"))
+    await turn(settings)
+    (letter,) = smtp.to(JAN)
+    mail_user.deliver(with_passport("Re: " + letter["Subject"], letter["Message-ID"]))
+    await turn(settings)
+    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    say(settings, case["number"], Word("withdraw"))
+    await turn(settings)
+    assert any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
+    say(settings, case["number"], Word("close"))
+    await turn(settings)
+    assert not any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
+
+
+async def test_a_request_with_a_copy_in_it_is_the_owners_to_look_at(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    mail_user.deliver(with_passport("inzage"))
+    await turn(settings)
+    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    say(settings, case["number"], Word("identity"))
+    for _ in range(3):
+        await turn(settings)
+    assert any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
+    (told,) = [m for m in smtp.to(OWNER) if m["X-Mailbot"] == "notice-copy"]
+    assert "Bij het verzoek zelf" in told.get_body(("plain",)).get_content()
+
+
 async def test_a_checked_identity_copy_goes_and_the_check_stays(mail_user, smtp, tmp_path):
     settings = settings_for(mail_user, smtp.port, tmp_path)
     await turn(settings)
     mail_user.deliver(mail("Mag ik een kopie van mijn gegevens zien?", sender=FROM, subject="inzage"))
     await turn(settings)
     (letter,) = smtp.to(JAN)
-    reply = EmailMessage()
-    reply["From"], reply["To"], reply["Subject"] = FROM, "info@kosternet.nl", "Re: " + letter["Subject"]
-    reply["Message-ID"], reply["In-Reply-To"] = "<kopie@example.nl>", letter["Message-ID"]
-    reply.set_content("Hierbij mijn paspoort.")
-    reply.add_attachment(b"%PDF-1.4 paspoort", maintype="application", subtype="pdf", filename="paspoort.pdf")
-    mail_user.deliver(reply.as_bytes())
+    reply = with_passport("Re: " + letter["Subject"], letter["Message-ID"])
+    mail_user.deliver(reply)
     await turn(settings)
     assert any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
     (case,) = owner.cases(Register.open(tmp_path), only_open=False)

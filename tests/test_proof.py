@@ -182,9 +182,12 @@ async def test_a_file_that_came_meanwhile_is_left_as_it_is(asked, tmp_path, monk
     app = open_app(settings, daemon=False)
     await app.world.imap.call(app.world.imap.mailbox.connect)
     file = tmp_path / "jan.zip"
-    monkeypatch.setattr(
-        app.world.imap.mailbox, "whole", lambda _folder: iter(() if file.write_bytes(b"anders") else ())
-    )
+
+    def meanwhile(_folder):
+        file.write_bytes(b"anders")
+        return iter(())
+
+    monkeypatch.setattr(app.world.imap.mailbox, "whole", meanwhile)
     with pytest.raises(Refused, match="exists already"):
         await export(app.world, app.house, number, file)
     await app.close()
