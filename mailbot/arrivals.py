@@ -361,7 +361,6 @@ def known_about(world: World, reader: Reader, message: Message, verdict: Verdict
     return Known(
         next_number=register.next_number(reader.policy.prefix, now.year),
         copies=tuple(register.find_digest(message.digest)),
-        ours=message.message_id is not None and register.find_letter(message.message_id) is not None,
         client=register.client(address) if address else None,
         thread=_thread(register, reader, message, address),
         letter=_came_back(register, reader, message) if verdict.automatic == "bounce" else None,

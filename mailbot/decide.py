@@ -102,7 +102,6 @@ class Known:
 
     next_number: str
     copies: tuple[SeenMessage, ...] = ()  # every time these very bytes were handled before
-    ours: bool = False  # its Message-ID is that of a letter of ours
     client: ClientRecord | None = None  # whose address the verdict's sender has
     thread: tuple[ClientRecord, Case] | None = None  # the case this message answers to, by thread or number
     letter: QueuedLetter | None = None  # the letter of ours that a bounce is about
@@ -158,7 +157,7 @@ def _by_what_is_known(arrival: Arrival) -> Plan | None:
         return _again(arrival)
     if verdict.automatic == "bounce" and known.letter is not None:
         return _bounced(arrival, known.letter)
-    if known.ours or (verdict.sender is not None and verdict.sender.address.lower() in arrival.policy.addresses):
+    if verdict.sender is not None and is_ours(verdict.sender.address, arrival.policy):
         return _own(arrival)
     if known.thread is not None and _belongs(arrival, known.thread[1]):
         return _joined(arrival, *known.thread)
@@ -190,7 +189,7 @@ def _again(arrival: Arrival) -> Plan:
 
 def _own(arrival: Arrival) -> Plan:
     """Our own or the owner's mail is never a person's request; what the owner passes on, he is asked about (M15)."""
-    if arrival.known.ours or arrival.verdict.decision is Decision.OTHER or arrival.message.headers.get("x-mailbot"):
+    if arrival.verdict.decision is Decision.OTHER or arrival.message.headers.get("x-mailbot"):
         return Plan("mail from one of our own addresses is no request")
     return Plan(
         "the owner passed on what looks like a request: he is asked whose it is",
@@ -398,10 +397,16 @@ def _address_checks(address: str, policy: Policy) -> tuple[tuple[object, str], .
     """What an address must not be."""
     local, _, domain = address.lower().rpartition("@")
     return (
-        (address.lower() in policy.addresses, "the address is our own"),
+        (is_ours(address, policy), "the address is our own"),
         (domain.endswith("invalid") or not local.isascii(), "the address cannot be written to safely"),
         (any(fnmatchcase(local, pattern) for pattern in policy.no_reply), "the address belongs to no person"),
     )
+
+
+def is_ours(address: str, policy: Policy) -> bool:
+    """Tell whether an address is one of ours, also with a detail in it (`info+x@`, RFC 5233): it all arrives here."""
+    local, _, domain = address.lower().rpartition("@")
+    return not policy.addresses.isdisjoint({f"{local}@{domain}", f"{local.partition('+')[0]}@{domain}"})
 
 
 def address_refusal(address: str, policy: Policy) -> str | None:
@@ -422,7 +427,8 @@ def _header_checks(message: Message, policy: Policy) -> tuple[tuple[object, str]
         (any(word in suppressed for word in ("all", "oof", "autoreply")), "it asks not to be answered automatically"),
         (headers.keys() & ANSWERING_PROGRAMS, "it was sent by an automatic answering program"),
         (any(o.address != sender for o in message.reply_to), "it asks for answers at another address than its own"),
-        (not any(r.address.lower() in policy.addresses for r in message.recipients), "it is not addressed to us"),
+        (any(own in values.get("sender", "") for own in policy.addresses), "it was handed in under our own address"),
+        (not any(is_ours(r.address, policy) for r in message.recipients), "it is not addressed to us"),
     )
 
 

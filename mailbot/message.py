@@ -167,7 +167,13 @@ def _read(raw: bytes, digest: str, reading: Reading) -> Message:
         reply_to=_addresses(tree, "reply-to"),
         recipients=tuple(
             address
-            for name in ("to", "cc", "bcc", "resent-to", "resent-cc", "delivered-to", "x-original-to")
+            for name in (
+                "to",
+                "cc",
+                "bcc",
+                "resent-to",
+                "resent-cc",
+            )  # RFC 5230, 4.5: what the sender wrote, not our server
             for address in _addresses(tree, name)
         ),
         return_path=_return_path(tree),

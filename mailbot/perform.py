@@ -263,7 +263,7 @@ def _failed(world: World, place: str, letter: QueuedLetter, why: str) -> None:
     """A permanent no: the record and the case say so and the owner is told at once (S2)."""
     now = world.now()
     lost = replace(letter, state=LetterState.FAILED, settled=now, reason=why, copies=())
-    if letter.audience == "owner":
+    if letter.audience == "owner" and letter.to == world.desk.owner:
         lost = records.in_the_inbox(letter, now, why)  # the owner always hears of it, if not by mail then there
     LOG.error("letter %s of case %s was refused for good", letter.letter, letter.case or "-")
 
