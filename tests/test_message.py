@@ -68,6 +68,19 @@ def test_a_message_id_that_breaks_the_syntax_is_none_at_all():
     assert read(headers(b"Message-ID: <1@example.nl>", b"Message-ID: <2@example.nl>")).message_id is None
 
 
+@pytest.mark.parametrize("name", [b"Auto-Submitted", b"AUTO-SUBMITTED", b"auto-submitted"])
+def test_the_name_of_a_header_counts_in_any_case(name):
+    found = read(headers(b"FROM: a@example.nl", name + b": auto-replied"))
+    assert found.headers["auto-submitted"] == ("auto-replied",)
+    assert classify(found, RULES).automatic
+
+
+def test_controls_in_a_body_do_not_get_through():
+    text = read(headers(b"From: a@example.nl", body=b"ik wil\rinzage\0in alles\x1b[31m\x07\x85\r\n")).text
+    assert "inzage" in text
+    assert not set(text) & set("\r\0\x1b\x07\x85")
+
+
 def test_raw_letters_from_windows_and_utf8_are_read():
     assert read(headers("Subject: Café één".encode())).subject == "Café één"
     assert read(headers("Subject: Café één".encode("cp1252"))).subject == "Café één"
