@@ -42,9 +42,13 @@ test: lint
 golden: setup-test
 	$(BIN)/python tests/golden.py
 
+# make bench  how fast and how small, beside other ways in the same run: some seven minutes (docs/performance.md)
 bench: setup-test
-	$(BIN)/python bench/register.py
-	$(BIN)/python bench/backlog.py
+	$(BIN)/python bench/register.py $(BENCH_CLIENTS)
+	$(BIN)/python bench/reading.py
+	$(BIN)/python bench/latency.py
+	$(BIN)/python bench/idle.py
+	$(BIN)/python bench/backlog.py $(BENCH_BACKLOG)
 
 clean:
 	rm -rf .venv demo-out .pytest_cache .mypy_cache .ruff_cache

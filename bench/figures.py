@@ -31,7 +31,10 @@ def _cpu() -> float:
 
 
 def told(what: str, figure: float, *, at_most: float | None = None, at_least: float | None = None) -> None:
-    """Print one figure, its aim and whether it is met."""
+    """Print one figure, its aim and whether it is met; or only the figure, where nobody set an aim."""
+    if at_most is None and at_least is None:
+        print(f"  {figure:8.2f} {what}", flush=True)
+        return
     met = (at_most is None or figure <= at_most) and (at_least is None or figure >= at_least)
     aim = f"at most {at_most:g}" if at_most is not None else f"at least {at_least:g}"
     print(f"  {figure:8.2f} {what} (aim: {aim}: {'met' if met else 'NOT met'})", flush=True)

@@ -1,6 +1,7 @@
 """What the register costs as it grows: `python bench/register.py [SIZE ...]` (default 100 10000).
 
-Prints the median of a commit and the time to open, at each size, and the ratio to the smallest, in one run.
+Prints the median of a commit and the time to open, at each size, and the ratio to the smallest, in one run. With
+100000 as a third size it takes a minute or two, most of it to fill.
 """
 
 import argparse
@@ -12,7 +13,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
+
+from figures import told
 
 from mailbot import storage
 from mailbot.case import open_case
@@ -58,12 +62,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("size", type=int, nargs="*", default=[100, 10_000])
     first = None
-    print(f"{'clients':>10} {'commit ms':>10} {'ratio':>6} {'open s':>8}")
     for size in parser.parse_args().size:
         with tempfile.TemporaryDirectory() as folder:
             commit, opened = measured(size, Path(folder))
         first = first or commit
-        print(f"{size:>10} {commit * 1000:>10.2f} {commit / first:>6.2f} {opened:>8.2f}")
+        print(f"{size} clients: a commit {commit * 1000:.2f} ms, opening {opened:.2f} s")
+        told("times as long a commit as with the fewest clients", commit / first, at_most=1.5)
+        told("seconds to open", opened, at_most=5)
 
 
 if __name__ == "__main__":
