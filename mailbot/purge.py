@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailbot import ending, record
-from mailbot.case import Event
+from mailbot.arrivals import where
+from mailbot.case import OVER, Event
 from mailbot.client import ClientRecord, Filing, LetterState, SeenMessage
 from mailbot.ending import Ending, Traces, Whose
-from mailbot.errors import Refused
+from mailbot.errors import LoginRefused, Refused, TryLater
 from mailbot.mailbox import Header
 from mailbot.message import Message
 from mailbot.perform import World, settle_letters, update
@@ -55,11 +56,28 @@ async def end_cases(world: World, judging: Judging) -> int:
     """
     erased = 0
     for person in list(world.register.owed_endings()):
-        await _delete_copies(world, person)
-        current = world.register.client_by_id(person.id)
-        if current is not None and ending.owes_erasure(current):
-            erased += await _erase(world, current, judging)
+        try:
+            erased += await _end(world, person, judging)
+        except (TryLater, LoginRefused):
+            raise
+        except Exception as error:  # noqa: BLE001 - what goes wrong with one person must not stop the watch
+            LOG.error("a deletion could not be finished: %s", where(error))  # noqa: TRY400 - no traceback: it may quote
+            _stuck(world, person)
     return erased
+
+
+async def _end(world: World, person: ClientRecord, judging: Judging) -> int:
+    await _delete_copies(world, person)
+    current = world.register.client_by_id(person.id)
+    return await _erase(world, current, judging) if current is not None and ending.owes_erasure(current) else 0
+
+
+def _stuck(world: World, person: ClientRecord) -> None:
+    """Tell the owner, once a day, that a deletion he ordered does not come to its end."""
+    number = next((case.number for case in reversed(person.cases) if case.state in OVER), None)
+    notice = NotifyOwner("notice_stuck", f"stuck {number} {world.now().date()}", {"number": number or ""}, None)
+    told = record.notice_of(notice, world.desk, world.now())
+    update(world, person.id, lambda r: record.queued(r, told))
 
 
 # Identity copies
@@ -146,8 +164,8 @@ async def survey(world: World, person: ClientRecord, ordered: datetime, judging:
     )
     traces = ending.traces_of(person)
     found = []
-    for place, folder in folders.items():
-        headers = await _headers(world, folder) if folder else []
+    for place, folder in ((place, folder) for place, folder in folders.items() if folder):
+        headers = await _headers(world, folder)
         in_client = place == "client"
         judged = [(one, _judged(one, traces, ordered, judging, in_client=in_client)) for one in headers]
         found.append(_sorted(place, folder, judged, judging.rules))
@@ -208,7 +226,10 @@ async def _folder(world: World, person: ClientRecord) -> str:
         return ""
     if not world.imap.mailbox.has_folder(person.folder):
         return "missing"
-    return "" if await world.imap.call(world.imap.mailbox.remove_folder, person.folder) else "left"
+    try:
+        return "" if await world.imap.call(world.imap.mailbox.remove_folder, person.folder) else "left"
+    except Refused:  # the server keeps it, for whatever reason of its own
+        return "left"
 
 
 def _scrub(world: World, person: ClientRecord, traces: Traces) -> list[str]:

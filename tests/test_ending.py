@@ -454,3 +454,21 @@ async def test_a_late_bounce_of_an_erased_case_is_no_request(asked):
     summary = await turn(settings)
     assert (summary.requests, summary.reviews) == (0, 0)
     assert smtp.to(OWNER)[-1]["X-Mailbot"] == "notice-returned"
+
+
+async def test_an_erasure_that_goes_wrong_does_not_stop_the_watch_and_the_owner_is_told(asked, monkeypatch):
+    _, smtp, settings, number = asked
+    say(settings, number, *ANSWERED)
+    await turn(settings)
+    say(settings, number, Word("close", erase=True))
+
+    def broken(*_args, **_parts):
+        raise ValueError(JAN)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(purge, "_scrub", broken)
+        for _ in range(2):
+            assert (await turn(settings)).erased == 0
+    assert [m["X-Mailbot"] for m in smtp.to(OWNER)].count("notice-stuck") == 1
+    assert (await turn(settings)).erased == 1
+    assert found(settings_directory(settings)) == set()
