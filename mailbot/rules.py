@@ -547,7 +547,10 @@ def _turned(sentence: Sentence, deed: int) -> bool:
         if deed - NEGATION <= place <= deed + AFTER and (place > deed or not _spent(words, place))
     ]
     ruling = [place for place in said.get("not_that", ()) if deed - FAR <= place < deed]
-    return any(not _breaks(words, place, deed) for place in (*near, *ruling))
+    return any(
+        not _breaks(words, place, deed) and not (place > deed and _joins(words, deed, place))
+        for place in (*near, *ruling)
+    )
 
 
 def _breaks(words: Sequence[str], one: int, other: int) -> bool:
