@@ -217,7 +217,9 @@ class Mailbox:
             self.sent_folder = self.namespace.path("Sent")
             self._ensure(self.sent_folder)
         chosen = client.select_folder(self.inbox)
-        self._selected, self._uidnext, self._looked_to = (self.inbox, False), 0, 0
+        self._selected, self._uidnext = (self.inbox, False), int(chosen.get(b"UIDNEXT", 0))
+        self._looked_to = self._uidnext  # whoever connects looks before he waits
+        _said(client).pop("EXISTS", None)
         self._uidvalidity = int(chosen[b"UIDVALIDITY"])
         self._permanent = tuple(_text(flag) for flag in chosen.get(b"PERMANENTFLAGS", ()))
 
@@ -295,6 +297,8 @@ class Mailbox:
         with self._translated() as client:
             name = folder or self.inbox
             uidnext = int(client.folder_status(name, ["UIDNEXT"])[b"UIDNEXT"])
+            if self._selected == (name, folder is not None):
+                client.noop()  # what STATUS counted may not be in the selected view yet
             self._select(name, readonly=folder is not None)
             _said(client).pop("EXISTS", None)  # whatever it spoke of, the search sees
             found: set[int] = set()

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 from fixtures.dovecot import VARIANTS, instance
 
+from mailbot import mailbox as mailbox_module
 from mailbot.errors import LoginRefused, OwnerMustFix, Refused, TryLater
+from mailbot.folders import Namespace, find_sent
 from mailbot.mailbox import ImapSettings, Mailbox, Move
 
 MAIL = (
@@ -209,3 +211,95 @@ def test_a_full_mailbox_is_told_and_loses_nothing():
     with pytest.raises(Refused, match="full"):
         mailbox.append("Klanten/a", raw, f"<{'ab' * 16}@kosternet.nl>", datetime.now(UTC))
     assert mailbox.status().messages == 1
+
+
+ODD = [
+    "a/b@example.nl", "a.b.c@example.nl", "a*b@example.nl", "a%b@example.nl", "a&b-@example.nl", "jàn@example.nl",
+    "a\\b@example.nl", "../../etc@example.nl", "~root@example.nl", '"@example.nl', "INBOX@example.nl",
+    "漢字@example.nl", "x" * 64 + "@" + "y" * 180 + ".nl",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("variant", ["plain", "inbox_dot"])
+def test_whatever_a_client_is_called_his_folder_is_one_of_its_own_and_on_one_level(variant):
+    login = instance(variant).user()
+    mailbox = opened(login)
+    login.deliver(MAIL % 1)
+    taken = set()
+    for address in ODD:
+        taken.add(mailbox.client_folder(address, taken))
+    assert len(taken) == len(ODD)
+    (fetched,) = all_of(mailbox, mailbox.uids_from(1))
+    parent = mailbox.clients_parent
+    for folder in sorted(taken):
+        mailbox.append(folder, fetched.raw, f"<{'ab' * 16}@kosternet.nl>", datetime.now(UTC))
+        assert parent == folder.rpartition(mailbox.namespace.delimiter)[0]
+    assert taken <= set(login.folders())
+    names = {folder.rpartition(mailbox.namespace.delimiter)[2] for folder in taken}
+    assert all(name.isascii() and not set(name) & set('*%&/\\~"') for name in names)
+
+
+@pytest.mark.parametrize(
+    ("listed", "found"),
+    [
+        ([((b"\\HasNoChildren", b"\\Sent"), "Uit"), ((), "Sent")], "Uit"),
+        ([((), "INBOX"), ((), "Verzonden items")], "Verzonden items"),
+        ([((), "INBOX"), ((), "INBOX.Sent Messages")], "INBOX.Sent Messages"),
+        ([((), "INBOX"), ((), "Gesendet")], None),
+    ],
+)
+def test_the_folder_for_sent_mail_is_found_by_its_use_or_by_a_name_people_give_it(listed, found):
+    assert find_sent(listed, Namespace("INBOX.", ".")) == found
+
+
+def test_a_folder_for_sent_mail_the_owner_named_is_made(mail_user):
+    mailbox = opened(mail_user, sent="Post/Uit")
+    mailbox.append(mailbox.sent_folder, MAIL % 1, f"<{'ab' * 16}@kosternet.nl>", datetime.now(UTC))
+    assert len(mail_user.folder("Post/Uit")) == 1
+
+
+def test_uids_are_asked_in_ranges_and_none_below_the_first_comes_back(mail_user, monkeypatch):
+    monkeypatch.setattr(mailbox_module, "SEARCH_RANGE", 2)
+    for place in range(5):
+        mail_user.deliver(MAIL % place)
+    mailbox = opened(mail_user)
+    assert mailbox.uids_from(1) == [1, 2, 3, 4, 5]
+    assert mailbox.uids_from(4) == [4, 5]
+    assert mailbox.uids_from(6) == [], "the server's answer to 6:* is the last one, which is older"
+
+
+def test_a_message_that_went_between_the_search_and_the_fetch_is_left_out(mail_user):
+    mail_user.deliver(MAIL % 1)
+    mail_user.deliver(MAIL % 2)
+    mailbox = opened(mail_user)
+    uids = mailbox.uids_from(1)
+    with mail_user.client() as other:
+        other.select_folder("INBOX")
+        other.delete_messages([1])
+        other.expunge()
+    assert [one.uid for one in all_of(mailbox, uids)] == [2]
+
+
+def test_nothing_to_do_sends_nothing_to_the_server(mail_user):
+    mailbox = opened(mail_user)
+    assert [mailbox.move({}), mailbox.move({"Klanten/a": []}), all_of(mailbox, [])] == [[], [], []]
+    assert mailbox.purge("INBOX", []) == 0
+    assert mailbox.status().messages == 0, "and the connection lives"
+
+
+def test_each_connection_gets_a_fresh_token(mail_user):
+    given = []
+
+    def token():
+        given.append(f"token {len(given)}")
+        return given[-1]
+
+    for _ in range(2):  # this Dovecot knows no tokens, so it refuses them
+        with pytest.raises(LoginRefused):
+            opened(mail_user, token=token)
+    assert given == ["token 0", "token 1"]
+
+
+def test_a_name_that_does_not_resolve_is_for_later(mail_user):
+    with pytest.raises(TryLater):
+        opened(mail_user, host="nergens.invalid")

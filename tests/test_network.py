@@ -5,6 +5,7 @@ import contextlib
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -447,3 +448,13 @@ async def test_while_the_mailbox_is_away_terms_are_still_warned_about_and_the_ow
     assert kinds == {"notice-warning", "notice-trouble"}
     register = Register.open(tmp_path)
     assert not [name for name in register.office.marks if name.startswith("trouble")]
+
+
+async def test_a_server_whose_clock_is_ahead_gives_no_request_a_date_to_come(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    mail_user.append(WANTED, datetime.now(UTC) + timedelta(days=3))
+    await turn(settings)
+    register = Register.open(tmp_path)
+    (case,) = [case for record in register.clients() for case in record.cases]
+    assert case.received <= datetime.now(UTC)

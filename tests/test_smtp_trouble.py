@@ -397,3 +397,36 @@ async def test_a_connection_that_dies_between_letters_costs_none(fault, smtp, wi
         await sent(box, "piet@example.nl")
     assert [rcpts for _, rcpts in smtp.envelopes] == [[JAN], ["piet@example.nl"]]
     await box.close()
+
+
+async def test_each_connection_gets_a_fresh_token(wire):
+    given = []
+
+    def token():
+        given.append(f"token-{len(given)}")
+        return given[-1]
+
+    wire.when(SERVER, rb"250-SIZE", rewrite(rb"250-AUTH XOAUTH2\r\n250-SIZE"), times=9)
+    box = outbox(wire.port, username="info@kosternet.nl", token=token)
+    for _ in range(2):  # this server knows no tokens, so it refuses them
+        with pytest.raises((LoginRefused, NotSent)):
+            await sent(box)
+    assert given == ["token-0", "token-1"]
+    lines = [line.split()[2] for line in wire.seen[CLIENT].split(b"\r\n") if line.startswith(b"AUTH XOAUTH2")]
+    assert [b"token-%d" % place in base64.b64decode(line) for place, line in enumerate(lines)] == [True, True]
+
+
+async def test_a_mail_server_whose_name_does_not_resolve_is_for_later():
+    with pytest.raises(NotSent, match="cannot be reached"):
+        await sent(outbox(25, host="nergens.invalid"))
+
+
+async def test_a_letter_needs_no_more_than_seven_bits_and_short_lines(mail_user, smtp, tmp_path, wire):
+    wire.when(SERVER, rb"250-8BITMIME\r\n", rewrite(b""), times=9)
+    async with house(mail_user, wire.port, tmp_path) as app:
+        mail_user.deliver(wanted())
+        await app.once()
+        (letter,) = smtp.raw
+        assert letter.isascii()
+        assert max(map(len, letter.split(b"\r\n"))) < 998
+        assert b"\n" not in letter.replace(b"\r\n", b"")
