@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +32,8 @@ RUNNING = 10
 
 def life(register: Register, place: int):
     """Return a client with a closed case; with one that runs for the first few, without one for one in twenty."""
-    client = registers.filled(register, place)
+    began = datetime.now(UTC) - timedelta(days=5 if place < RUNNING else 300)
+    client = registers.filled(register, place, began)
     (case,) = client.cases
     if place < RUNNING:
         return client
@@ -40,7 +41,7 @@ def life(register: Register, place: int):
         return replace(client, cases=(), letters=())
     for name, days in (("acknowledged", 0), ("answered", 20), ("closed", 40)):
         facts = {"kinds": ["access"]} if name == "answered" else {}
-        case = record(case, Event(registers.NOW + timedelta(days=days), name, "as it goes", facts))
+        case = record(case, Event(began + timedelta(days=days), name, "as it goes", facts))
     return replace(client, cases=(case,))
 
 

@@ -1,8 +1,8 @@
 """How fast mailbot reads and judges, without any server: `python bench/reading.py [--mails 500]`.
 
 Prints mails a second for the mailbox of bench/mails.py, the same as a multiple of a bare compat32 parse, and how the
-time grows with the length of a text: per character, a long text may cost no more than a short one. All of it is CPU time
-of one process, so a busy machine changes little.
+time grows with the length of a text: per character, a long text may cost no more than a short one. All of it is CPU
+time of one process, so a busy machine changes little.
 """
 
 import argparse

@@ -26,14 +26,14 @@ from mailbot.register import Register
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
 
-def filled(register, place):
+def filled(register, place, at=NOW):
     address = f"persoon{place}@example.nl"
     number = f"KN-2026-{place:06d}"
     fixed = {"channel": "mail", "language": "nl", "reason": "asks for access: acknowledged"}
-    case = open_case(number=number, kinds=["access"], received=NOW, at=NOW, **fixed)
+    case = open_case(number=number, kinds=["access"], received=at, at=at, **fixed)
     mid, facts = f"<{place:032x}@kosternet.nl>", {"number": number}
-    letter = QueuedLetter(mid, "identity", "person", address, "nl", number, facts, NOW, LetterState.SENT, settled=NOW)
-    seen = SeenMessage(f"{place:064x}", 1, place, f"<{place}@example.nl>", NOW, "request", number, Filing.FILED)
+    letter = QueuedLetter(mid, "identity", "person", address, "nl", number, facts, at, LetterState.SENT, settled=at)
+    seen = SeenMessage(f"{place:064x}", 1, place, f"<{place}@example.nl>", at, "request", number, Filing.FILED)
     return replace(register.new_client(address), cases=(case,), letters=(letter,), messages=(seen,))
 
 

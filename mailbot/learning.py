@@ -91,7 +91,7 @@ def _forget(world: World, keeping: Keeping) -> None:
     if register.office.marks.get("examples") == now.date().isoformat():
         return
     with register.transaction():
-        for record in list(register.clients()):
+        for record in register.clients():
             after = expired(record, now, keeping)
             if after is not record:
                 register.commit(after)

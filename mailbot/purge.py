@@ -236,7 +236,7 @@ def _scrub(world: World, person: ClientRecord, traces: Traces) -> list[str]:
     """Take the person out of what others' records say; return the numbers of cases in whose events he still stands."""
     register = world.register
     with register.transaction():
-        for other in list(register.clients()):
+        for other in register.clients():
             if other.id != person.id:
                 clean = ending.scrubbed(other, traces, subjects=other.address == world.desk.owner)
                 if clean != other:

@@ -71,11 +71,12 @@ def queue_retention(world: World, now: datetime, years: int) -> int:
     if register.office.watch is None or register.office.marks.get("retention") == month:
         return 0
     with register.transaction():
-        found = [(silent_since(one, now, years), one) for one in register.clients() if one.address != world.desk.owner]
-        clients = [
+        silent = (  # one record at a time: all of them together are forty megabytes
             {"address": one.address, "last": last.date().isoformat(), "numbers": [case.number for case in one.cases]}
-            for last, one in sorted(((last, one) for last, one in found if last), key=lambda pair: pair[0])
-        ]
+            for one in register.clients()
+            if one.address != world.desk.owner and (last := silent_since(one, now, years))
+        )
+        clients = sorted(silent, key=lambda one: str(one["last"]))
         if clients:
             notice = NotifyOwner("notice_retention", f"retention {month}", {"clients": clients, "years": years})
             commit_plan(world, Plan("the five years of these clients are over", (notice,), world.desk.owner), None, now)
