@@ -11,7 +11,7 @@ import re
 import tomllib
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, reduce
 from typing import Any
@@ -27,6 +27,7 @@ WORD = re.compile(
 )
 ENDS = frozenset(".!?;\n")
 ADDRESS = re.compile(r"(?<!\S)\S{0,80}@[\w.-]{0,80}\w|(?<!\S)https?://\S{1,300}")
+ACCENTS = re.compile(r"[\u0300-\u036f]+")  # what is left of an accent once a letter is taken apart
 AN_ADDRESS = " anaddress "  # what rules see of it: the words in somebody's address say nothing
 CLAUSE = ","
 BREAKS = frozenset(
@@ -355,7 +356,7 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     plain = unicodedata.normalize("NFKD", text.lower().replace("\u00df", "ss").replace("\u2019", "'"))
-    return "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return ACCENTS.sub("", plain)
 
 
 def sentences(text: str, classes: Classes, *, subject: bool = False) -> list[Sentence]:
@@ -463,7 +464,7 @@ def all_spoken(rules: Sequence[Rule], said: Sequence[Sentence]) -> Iterator[Spok
     present = {name for sentence in said for name in sentence.places}
     near = _neighbours(said)
     for rule in rules:
-        if all(any(part in present for part in one.split("|")) for one in rule.all):
+        if not any(present.isdisjoint(_parts(one)) for one in rule.all):
             yield from spoken(rule, said, near)
 
 
@@ -483,7 +484,7 @@ def _joined(first: Sentence, second: Sentence) -> Sentence:
 
 
 def spoken(rule: Rule, said: Sequence[Sentence], near: Sequence[Sentence] | None = None) -> Iterator[Spoken]:
-    """Yield each sentence in which the rule speaks; for a rule about the whole message at most once."""
+    """Yield the first words of the message to which the rule speaks, if any."""
     if rule.short and sum(len(sentence.words) for sentence in said if not sentence.subject) > rule.short:
         return
     if rule.scope == "message":
@@ -501,6 +502,7 @@ def spoken(rule: Rule, said: Sequence[Sentence], near: Sequence[Sentence] | None
         text = _in_sentence(rule, sentence)
         if text:
             yield Spoken(rule, text, 0 if sentence.subject else sentence.place)
+            return  # a rule counts once, however often it would speak
 
 
 def _over_message(rule: Rule, said: Sequence[Sentence]) -> str:
@@ -516,12 +518,10 @@ def _over_message(rule: Rule, said: Sequence[Sentence]) -> str:
 
 
 def _in_sentence(rule: Rule, sentence: Sentence) -> str:
-    groups = []
-    for one in rule.all:
-        places = _places(sentence, one)
-        if not places:
-            return ""
-        groups.append(places)
+    present = sentence.places.keys()
+    if any(present.isdisjoint(_parts(one)) for one in rule.all):
+        return ""
+    groups = [_places(sentence, one) for one in rule.all]
     against = [place for one in rule.none for place in _places(sentence, one)]
     negations = sentence.places.get("not", ())
     for first in groups[0]:
@@ -589,10 +589,15 @@ def _joins(words: Sequence[str], one: int, other: int) -> bool:
 
 def _places(sentence: Sentence, name: str) -> tuple[int, ...]:
     """Where a class stands; `a|b` is either."""
-    if "|" not in name:
+    parts = _parts(name)
+    if len(parts) == 1:
         return sentence.places.get(name, ())
-    found: Iterable[int] = (place for part in name.split("|") for place in sentence.places.get(part, ()))
-    return tuple(sorted(found))
+    return tuple(sorted(place for part in parts for place in sentence.places.get(part, ())))
+
+
+@lru_cache(maxsize=4_000)
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(name.split("|"))
 
 
 def _nearest(places: Sequence[int], to: int) -> int:
