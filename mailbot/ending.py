@@ -7,7 +7,7 @@ years are over. Must never delete anything: `purge.py` does, on the owner's word
 import json
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -206,6 +206,13 @@ def scrubbed(record: ClientRecord, traces: Traces, *, subjects: bool) -> ClientR
     letters = tuple(without(one) for one in record.letters)
     examples = tuple(one for one in record.examples if not traces.within(f"{one.subject}\n{one.text}"))
     return replace(record, letters=letters, examples=examples)
+
+
+def scrubbed_office(marks: Mapping[str, str], traces: Traces) -> dict[str, str]:
+    """Return the marks of the office without the lines that lead to the person (what the night's count told)."""
+    return {
+        name: "\n".join(line for line in text.split("\n") if not traces.within(line)) for name, text in marks.items()
+    }
 
 
 def silent_since(record: ClientRecord, now: datetime, years: int) -> datetime | None:

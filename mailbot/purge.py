@@ -45,7 +45,7 @@ class Found:
     place: str
     folder: str
     go: tuple[Header, ...] = ()
-    kept: int = 0
+    kept: tuple[Header, ...] = ()
     shared: int = 0
 
 
@@ -181,8 +181,9 @@ def _judged(one: Header, traces: Traces, ordered: datetime, judging: Judging, *,
 def _sorted(place: str, folder: str, judged: list[tuple[Header, Whose]], rules: Ending) -> Found:
     theirs = [one for one, found in judged if found is Whose.THEIRS]
     go = tuple(one for one in theirs if not ending.kept(one.flags, rules))
+    kept = tuple(one for one in theirs if ending.kept(one.flags, rules))
     shared = sum(found is Whose.SHARED for _, found in judged)
-    return Found(place, folder, go, len(theirs) - len(go), shared)
+    return Found(place, folder, go, kept, shared)
 
 
 async def _purge(world: World, place: str, found: list[Found]) -> dict[str, int]:
@@ -199,7 +200,8 @@ async def _purge(world: World, place: str, found: list[Found]) -> dict[str, int]
 
 
 async def _fingerprints(world: World, found: Found) -> list[SeenMessage]:
-    at = {one.uid: one.internaldate for one in found.go}
+    """The messages that go, and those the owner keeps: neither may be taken for a new request afterwards."""
+    at = {one.uid: one.internaldate for one in (*found.go, *found.kept)}
     digests = await _digests(world, found.folder, list(at))
     return [SeenMessage(digest, 0, uid, None, at[uid], ending.ERASED, filing=Filing.PURGED) for uid, digest in digests]
 
@@ -241,6 +243,9 @@ def _scrub(world: World, person: ClientRecord, traces: Traces) -> list[str]:
                 clean = ending.scrubbed(other, traces, subjects=other.address == world.desk.owner)
                 if clean != other:
                     register.commit(clean)
+        office = ending.scrubbed_office(register.office.marks, traces)
+        if office != register.office.marks:
+            register.commit_office(replace(register.office, marks=office))
         for path in register.left_of(traces, but=person):
             register.forget_before(path)
         rest = {path.name.partition(".")[0] for path in register.left_of(traces, but=person)}
@@ -251,7 +256,7 @@ def _summary(found: list[Found], by_hand: dict[str, int]) -> dict[str, object]:
     """What this look did; one that follows a kill tells only of the rest."""
     return {
         "purged": sum(len(one.go) for one in found) - sum(by_hand.values()),
-        "kept": sum(one.kept for one in found),
+        "kept": sum(len(one.kept) for one in found),
         "shared": sum(one.shared for one in found),
         "by_hand": [{"place": place, "count": count} for place, count in by_hand.items() if count],
     }

@@ -218,7 +218,7 @@ async def preview_erasure(number: str, explicit: str | None) -> list[str]:
     finally:
         await daemon.close()
     return [
-        f"{one.folder}: {len(one.go)} messages would be deleted, {one.kept} are marked to keep, {one.shared} are shared"
+        f"{one.folder}: {len(one.go)} messages would go, {len(one.kept)} are marked to keep, {one.shared} are shared"
         for one in found
     ]
 

@@ -1,9 +1,11 @@
 """The end of a case: who asked to be erased is in no byte of the register or the mailbox, and stays out of both."""
 
+import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
+import golden
 import pytest
 from fixtures.dovecot import instance
 from fixtures.house import Clock, mail, settings_for, turn
@@ -80,6 +82,10 @@ async def asked(mail_user, smtp, tmp_path):
     (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
     app = open_app(settings, daemon=False)
     queue_digest(app.world, app.world.now(), app.world.now(), anyway=True)  # the owner's record names him as well
+    office = app.world.register.office
+    with app.world.register.transaction():  # as the night's count tells of an empty folder
+        gap = f"de klantmap Klanten/{JAN} van {number} is leeg of weg"
+        app.world.register.commit_office(replace(office, marks={**office.marks, "gaps": f"iets anders\n{gap}"}))
     app.world.register.close()
     return mail_user, smtp, settings, number
 
@@ -112,6 +118,7 @@ async def test_a_whole_erasure_leaves_no_byte_of_the_person(asked, tmp_path):
     assert (line.number, line.kinds, line.outcome) == (number, ("erasure",), "erasure done")
     assert [step for _, step in line.steps][-2:] == ["closed", "erasure_ordered"]
     assert list(verify(register)) == []
+    assert Register.open(register).office.marks["gaps"] == "iets anders"
 
 
 async def test_erased_mail_that_comes_back_is_no_new_request_and_the_owner_is_told(asked):
@@ -144,7 +151,10 @@ async def test_what_the_owner_flagged_or_others_share_stays_and_he_is_told(asked
     await turn(settings)
     say(settings, number, Word("close", erase=True))
     await turn(settings)
-    assert any(b"factuur" in raw for raw in login.folder("INBOX"))
+    (invoice,) = [raw for raw in login.folder("INBOX") if b"factuur" in raw]
+    register = Register.open(settings_directory(settings))
+    assert register.purged(hashlib.sha256(invoice).hexdigest()) == number  # and never taken for a new request
+    register.close()
     assert any(b"offerte" in raw for raw in login.folder("Sent"))
     text = smtp.to(OWNER)[-1].get_body(("plain",)).get_content()
     assert "1 bericht bleef staan, omdat er een vlag bij stond" in text
@@ -352,6 +362,10 @@ async def test_clients_whose_five_years_are_over_are_shown_once_a_month(mail_use
     assert len(told) == 1
     assert "oud@example.nl" in told[0]
     assert "nieuw@example.nl" not in told[0]
+
+
+def test_every_place_has_its_name():
+    assert set(purge.PLACES) <= set(golden.templates().words["nl"]["places"])
 
 
 # Whose a message is
