@@ -21,7 +21,7 @@ from mailbot.decide import Delivery, Known, Policy, Sent, decide
 from mailbot.errors import MailbotError, Refused, TryLater
 from mailbot.mailbox import Fetched, InboxStatus
 from mailbot.message import Message
-from mailbot.ownermail import Followed, owners_word, spend
+from mailbot.ownermail import Followed, owners_word, spend, unspent
 from mailbot.perform import World, commit_plan
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, Remember, StopLetters
 from mailbot.record import met_again
@@ -311,6 +311,7 @@ def plan_for(
             plan = back
         elif _met_again(world.register, message, delivery):
             plan = Plan("this very message was handled before")
+            word = Followed(None, unspent(world, reader.policy.authserv_id, message, now))
         else:
             known = known_about(world, reader, message, verdict, now)
             if not known.copies:

@@ -53,6 +53,14 @@ def owners_word(world: World, authserv_id: str, message: Message, verdict: Verdi
     return Followed(_followed(world, message, word, now), word.token)
 
 
+def unspent(world: World, authserv_id: str, message: Message, now: datetime) -> str:
+    """Return the token of a word that was followed just before a crash and is not used up yet; else nothing."""
+    desk = world.desk
+    used = world.register.office.tokens
+    word = said(message, desk.owner, desk.secret, authserv_id, used, now.date()) if desk.secret else None
+    return word.token if word and not word.wrong else ""
+
+
 def spend(register: Register, token: str, now: datetime) -> None:
     """A link works once."""
     office = register.office

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email import message_from_bytes
+from urllib.parse import unquote
 
 import pytest
 from fixtures.house import ZONE, mail, sealed, settings_for, turn
@@ -20,6 +21,7 @@ from fixtures.nursery import Nursery
 from test_killed import configuration
 
 from mailbot import links, storage
+from mailbot.client import LetterState
 from mailbot.register import Register
 
 DISK = ("ENOSPC", "EROFS")
@@ -128,11 +130,14 @@ class Scene:
 
     def clicked(self, address, action, reason=""):
         register = Register.open(self.register)
-        number = register.client(address).cases[0].number
-        link = links.href(number, action, register.key, f"{address} {action}", "info@kosternet.nl")
+        record = register.client(address)
+        if action == "release":
+            (held,) = [one.letter for one in record.letters if one.state is LetterState.HELD]
+            action = links.sending(held)
+        at = links.Occasion("notice_request", address, datetime.now(ZONE).date(), register.key, "info@kosternet.nl")
+        link = links.href(record.cases[0].number, action, at)
         register.close()
-        subject = link.partition("subject=")[2].replace("%5B", "[").replace("%5D", "]")
-        subject = subject.replace("%20", " ").replace("%23", "#")
+        subject = unquote(link.partition("subject=")[2])
         self.login.deliver(mail(reason or "-", sender=OWNER, subject=subject, mid=f"<{action}@kosternet.example>"))
 
     def copy(self):
