@@ -33,6 +33,7 @@ LETTER = re.compile(r"(?P<language>[a-z]{2})/(?P<letter>[a-z_]+)\.(?P<part>txt|t
 BLOCK = re.compile(r"\[(?P<name>picture|bar|button|links)(?: (?P<words>.*))?\]")
 LINK = re.compile(r"https?://[^\s<>()]+[^\s<>().,;:!?]")
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+OWNERS_WORDS = "events letters kinds places roles channels states tracks identity letter_states".split()
 INVOICE_YEARS = 7  # article 52(4) AWR: seven years after the year an invoice belongs to
 EPOCH = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 
@@ -210,6 +211,9 @@ def _samples(letter: str, language: str, template: Template, templates: Template
 def _tried(templates: Templates) -> Iterator[str]:
     """Render every letter with its sample facts, so that a wrong name stops the start and not a client's letter."""
     sender = Sender("Voorbeeld", "info@example.nl", "https://example.nl/", "owner@example.nl")
+    for language in {language for letter, language in templates.letters if letter == "digest"}:
+        missing = [name for name in OWNERS_WORDS if name not in templates.words[language]]
+        yield from (f"templates/{language}/words.toml: there is no [{name}]" for name in missing)
     for (letter, language), template in templates.letters.items():
         try:
             for sample in _samples(letter, language, template, templates):
@@ -221,6 +225,9 @@ def _tried(templates: Templates) -> Iterator[str]:
 def texts(templates: Templates) -> Iterator[str]:
     """Yield what our letters to persons say: each with its sample, and about every kind, in its language."""
     sender = Sender("Voorbeeld", "info@example.nl", "https://example.nl/", "owner@example.nl")
+    for language in {language for letter, language in templates.letters if letter == "digest"}:
+        missing = [name for name in OWNERS_WORDS if name not in templates.words[language]]
+        yield from (f"templates/{language}/words.toml: there is no [{name}]" for name in missing)
     for (letter, language), template in templates.letters.items():
         if template.audience == "person":
             sample = sample_letter(letter, language, template)

@@ -111,14 +111,14 @@ async def _purge_digest(world: World, person: ClientRecord, digest: str) -> bool
 
 
 def _deleted(before: ClientRecord, seen: SeenMessage, world: World) -> ClientRecord:
-    after = _marked(before, seen)
+    after = _marked(before, seen, replace(seen, filing=Filing.PURGED, copy=False))
     event = Event(world.now(), "identity_deleted", "the message with the copy was removed from the mailbox")
     return record.with_event(after, seen.case or "", event)
 
 
 def _left(before: ClientRecord, seen: SeenMessage, world: World) -> ClientRecord:
     """The copy could not be removed by itself: the owner is told, once."""
-    after = _marked(before, seen)
+    after = _marked(before, seen, replace(seen, copy=False))
     reason = "the message with the copy is left to the owner: it is the request itself, marked, or moved"
     after = record.with_event(after, seen.case or "", Event(world.now(), "identity_left", reason))
     facts = {"number": seen.case or "", "received": seen.received.isoformat(), "letter": seen.role}
@@ -126,9 +126,8 @@ def _left(before: ClientRecord, seen: SeenMessage, world: World) -> ClientRecord
     return record.queued(after, record.notice_of(notice, world.desk, world.now()))
 
 
-def _marked(before: ClientRecord, seen: SeenMessage) -> ClientRecord:
-    gone = replace(seen, filing=Filing.PURGED, copy=False)
-    return replace(before, messages=tuple(gone if one == seen else one for one in before.messages))
+def _marked(before: ClientRecord, seen: SeenMessage, after: SeenMessage) -> ClientRecord:
+    return replace(before, messages=tuple(after if one == seen else one for one in before.messages))
 
 
 # A whole person

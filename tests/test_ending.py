@@ -294,6 +294,8 @@ async def test_a_request_with_a_copy_in_it_is_the_owners_to_look_at(mail_user, s
     assert any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
     (told,) = [m for m in smtp.to(OWNER) if m["X-Mailbot"] == "notice-copy"]
     assert "Bij het verzoek zelf" in told.get_body(("plain",)).get_content()
+    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    assert [seen["filing"] for seen in case["messages"]] == ["filed"]
 
 
 async def test_a_checked_identity_copy_goes_and_the_check_stays(mail_user, smtp, tmp_path):

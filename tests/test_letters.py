@@ -164,3 +164,10 @@ def test_a_mistake_in_what_is_said_about_a_kind_stops_the_start_with_its_place()
     files["nl/kinds.toml"] = files["nl/kinds.toml"].replace(b"{{ day(invoices_until) }}", b"{{ day(invoice_until) }}")
     with pytest.raises(OwnerMustFix, match=r"outcome_done\.txt: .*invoice_until"):
         Templates.parse(files, TEMPLATES.labels, TEMPLATES.processors)
+
+
+def test_words_the_owner_needs_are_missed_at_the_start():
+    files = data.files("templates")
+    files["nl/words.toml"] = files["nl/words.toml"].replace(b"[states]", b"[toestanden]")
+    with pytest.raises(OwnerMustFix, match=r"nl/words\.toml: there is no \[states\]"):
+        Templates.parse(files, TEMPLATES.labels, TEMPLATES.processors)
