@@ -68,6 +68,19 @@ def test_a_message_id_that_breaks_the_syntax_is_none_at_all():
     assert read(headers(b"Message-ID: <1@example.nl>", b"Message-ID: <2@example.nl>")).message_id is None
 
 
+def test_a_library_that_fails_on_a_header_costs_that_header_and_no_more(monkeypatch):
+    def fails(_text):
+        raise AttributeError(
+            "'NoneType' object has no attribute 'index'"
+        )  # what it does on bounces without an epilogue
+
+    monkeypatch.setattr(message, "get_addresses", fails)
+    found = read(headers(b"From: a@example.nl", b"To: info@kosternet.nl", body=b"ik wil inzage in mijn gegevens"))
+    assert found.sender is None
+    assert "From could not be read (AttributeError)" in found.defects
+    assert "inzage" in found.text
+
+
 @pytest.mark.parametrize("name", [b"Auto-Submitted", b"AUTO-SUBMITTED", b"auto-submitted"])
 def test_the_name_of_a_header_counts_in_any_case(name):
     found = read(headers(b"FROM: a@example.nl", name + b": auto-replied"))
