@@ -113,6 +113,7 @@ class Classes:
     mistyped_stems: Mapping[str, frozenset[str]]
     mistyped_lengths: tuple[int, ...]
     phrases: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]]
+    openers: frozenset[str]  # first words of phrases that are looked up by two words
     names: frozenset[str]
 
 
@@ -314,6 +315,7 @@ def _classes(tables: Mapping[str, Mapping[str, Any]]) -> Classes:
         mistyped_stems=wrong_stems,
         mistyped_lengths=tuple(sorted({len(word) + more for word in wrong_stems for more in (0, 1)})),
         phrases={word: tuple(found) for word, found in phrases.items()},
+        openers=frozenset(start.partition(" ")[0] for start in phrases if " " in start),
         names=frozenset(written),
     )
 
@@ -388,15 +390,19 @@ def sentences(text: str, classes: Classes, *, subject: bool = False) -> list[Sen
 def _sentence(words: Sequence[str], classes: Classes, *, question: bool, subject: bool, place: int) -> Sentence:
     places: dict[str, list[int]] = {}
     for here, word in enumerate(words):
-        for name in _names(word, classes):
+        known = _known(word, classes)
+        if known is None:
+            continue
+        names, phrases, opens = known
+        for name in names:
             places.setdefault(name, []).append(here)
-        for rest, name in classes.phrases.get(word, ()):
+        for rest, name in phrases:
             if _follows(words, here + 1, rest):
                 places.setdefault(name, []).append(here)
-        pair = f"{word} {words[here + 1]}" if here + 1 < len(words) else ""
-        for rest, name in classes.phrases.get(pair, ()):
-            if _follows(words, here + 2, rest):
-                places.setdefault(name, []).append(here)
+        if opens and here + 1 < len(words):
+            for rest, name in classes.phrases.get(f"{word} {words[here + 1]}", ()):
+                if _follows(words, here + 2, rest):
+                    places.setdefault(name, []).append(here)
     found = {name: tuple(one) for name, one in places.items()}
     return Sentence(tuple(words), found, question, subject, max(place - len(words), 0))
 
@@ -414,6 +420,16 @@ def knows(word: str, classes: Classes) -> bool:
     """Tell whether a folded word is in a class as it is written; a guess at a typing error does not count."""
     stems = any(word[:length] in classes.stems for length in classes.lengths)
     return word in classes.exact or stems or any(word.endswith(tail) for tail in classes.tails)
+
+
+Looked = tuple[tuple[str, ...], tuple[tuple[tuple[str, ...], str], ...], bool]
+
+
+@lru_cache(maxsize=20_000)
+def _known(word: str, classes: Classes) -> Looked | None:
+    """Return the classes of a word, the phrases it starts, and whether it and the next may start one; None for most."""
+    found = (_names(word, classes), classes.phrases.get(word, ()), word in classes.openers)
+    return found if any(found) else None
 
 
 @lru_cache(maxsize=20_000)
@@ -460,18 +476,33 @@ class Spoken:
 
 
 def all_spoken(rules: Sequence[Rule], said: Sequence[Sentence]) -> Iterator[Spoken]:
-    """Yield what every rule saw, without asking rules whose classes are nowhere in the message."""
-    present = {name for sentence in said for name in sentence.places}
-    near = _neighbours(said)
+    """Yield what every rule saw; a rule is only asked about messages, and sentences, that hold each of its classes."""
+    present = [frozenset(sentence.places) for sentence in said]
+    whole = frozenset[str]().union(*present)
+    beside = [frozenset[str]().union(*present[place : place + NEAR]) for place in _windows(said)]
+    window = lru_cache(None)(lambda place: _window(said, place))
     for rule in rules:
-        if not any(present.isdisjoint(_parts(one)) for one in rule.all):
-            yield from spoken(rule, said, near)
+        if not _can_speak(rule, whole):
+            continue
+        if rule.scope == "near":
+            yield from spoken(rule, said, [window(place) for place, has in enumerate(beside) if _can_speak(rule, has)])
+        elif rule.short or rule.scope == "message":
+            yield from spoken(rule, said)
+        else:
+            yield from spoken(rule, [one for one, has in zip(said, present, strict=True) if _can_speak(rule, has)])
 
 
-def _neighbours(said: Sequence[Sentence]) -> list[Sentence]:
+def _can_speak(rule: Rule, present: frozenset[str]) -> bool:
+    return not any(present.isdisjoint(_parts(one)) for one in rule.all)
+
+
+def _windows(said: Sequence[Sentence]) -> range:
+    return range(max(len(said) - NEAR + 1, 1) if said else 0)
+
+
+def _window(said: Sequence[Sentence], place: int) -> Sentence:
     """Return up to NEAR sentences that follow each other as one: "U heeft een foto van mij. Kan die weg?"."""
-    count = max(len(said) - NEAR + 1, 1)
-    return [reduce(_joined, said[place : place + NEAR]) for place in range(count)] if said else []
+    return reduce(_joined, said[place : place + NEAR])
 
 
 def _joined(first: Sentence, second: Sentence) -> Sentence:
@@ -493,7 +524,7 @@ def spoken(rule: Rule, said: Sequence[Sentence], near: Sequence[Sentence] | None
             yield Spoken(rule, whole)
         return
     if rule.scope == "near":
-        said = _neighbours(said) if near is None else near
+        said = [_window(said, place) for place in _windows(said)] if near is None else near
     for sentence in said:
         if rule.scope == "subject" and not sentence.subject:
             continue

@@ -12,6 +12,7 @@ from fixtures.house import mail, opened, settings_for, turn
 
 from mailbot import data, forms, message
 from mailbot.lines import Group, alternatives, needs
+from mailbot.rules import all_spoken, sentences, spoken
 
 MAILS = Path(__file__).with_name("mails")
 QUOTES = tomllib.loads(data.texts("rules")["quotes.toml"])
@@ -129,3 +130,13 @@ async def test_ordinary_mail_costs_no_commands_and_no_fsyncs_of_its_own(mail_use
         assert (summary.ordinary, counts.readings) == (count, count)
         spent.append((counts.commands, counts.fsyncs))
     assert spent[0] == spent[1]
+
+
+def test_asking_only_rules_and_sentences_that_can_speak_changes_no_evidence(mail_user, smtp, tmp_path):
+    house = opened(settings_for(mail_user, smtp.port, tmp_path)).house
+    texts = [house.reader.read(path.read_bytes()).written for path in sorted(MAILS.glob("*.eml"))]
+    examples = [text for rule in house.rules.rules for text in (*rule.matches, *rule.ignores)]
+    for text in (*texts, *examples, " ".join(examples[::7])):
+        said = sentences(text, house.rules.classes)
+        plainly = [one for rule in house.rules.rules for one in spoken(rule, said)]
+        assert list(all_spoken(house.rules.rules, said)) == plainly, text
