@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
 from mailbot.authentic import contradicted
-from mailbot.case import Case
+from mailbot.case import OVER, Case
 from mailbot.classify import Decision, Verdict
 from mailbot.client import ClientRecord, Filing, QueuedLetter, SeenMessage
 from mailbot.deadlines import Terms, terms
@@ -209,8 +209,15 @@ def _bounced(arrival: Arrival, letter: QueuedLetter) -> Plan:
 
 
 def _belongs(arrival: Arrival, case: Case) -> bool:
-    """A closed case takes replies but no new requests: those open a case of their own."""
-    return case.state != "closed" or arrival.verdict.decision is Decision.OTHER
+    """A case that is over takes replies but no new requests, and one that was answered none of another kind.
+
+    Those open a case of their own, with terms of their own.
+    """
+    verdict = arrival.verdict
+    if case.is_open or verdict.decision is Decision.OTHER or verdict.reminder or verdict.withdrawn:
+        return True
+    asks_more = verdict.decision is Decision.REQUEST and set(verdict.kinds) - set(case.kinds)
+    return case.state not in OVER and not asks_more
 
 
 def _joined(arrival: Arrival, client: ClientRecord, case: Case) -> Plan:

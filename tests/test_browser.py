@@ -44,7 +44,7 @@ def measured(page, width, folder, *, dark=False):
     return said[1].split("|")
 
 
-@pytest.mark.parametrize("name", ["nl-acknowledgement", "nl-identity", "en-identity", "nl-digest", "nl-notice_review"])
+@pytest.mark.parametrize("name", ["nl-acknowledgement", "nl-identity", "en-identity", "nl-digest", "nl-notice_warning"])
 @pytest.mark.parametrize("width", [390, 1200])
 def test_a_letter_fits_the_screen_and_shows_its_picture(name, width, tmp_path):
     scroll, window, _, _, natural, shown = measured(page_of(dict(golden.letters())[name]), width, tmp_path)

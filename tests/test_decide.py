@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from mailbot.authentic import contradicted
-from mailbot.case import open_case
+from mailbot.case import Event, open_case, record
 from mailbot.classify import Decision, Verdict
 from mailbot.client import ClientRecord, Filing, QueuedLetter, SeenMessage
 from mailbot.decide import Caps, Delivery, Kind, Known, Policy, Sent, decide
@@ -218,3 +218,22 @@ def test_the_same_bytes_a_third_time_are_left_alone():
 def test_a_copy_of_what_the_owner_must_look_at_stays_in_sight_as_well():
     doubtful = SeenMessage("d" * 64, 1, 4, None, NOW, "review", "KN-2026-0001", Filing.NONE)
     assert not kinds_of(planned(known=replace(NOBODY, copies=(doubtful,))), FileUnder)
+
+
+@pytest.mark.parametrize(
+    ("events", "kinds", "opens"),
+    [
+        ((), ("erasure",), False),
+        (("answered",), ("access",), False),
+        (("answered",), ("access", "erasure"), True),
+        (("not_a_request",), ("access",), True),
+        (("answered", "closed"), ("access",), True),
+    ],
+)
+def test_a_new_request_in_the_thread_of_an_answered_case_has_terms_of_its_own(events, kinds, opens):
+    case = a_case()
+    for event in events:
+        case = record(case, Event(NOW, event, "r"))
+    client = ClientRecord("x", "jan@example.nl", cases=(case,))
+    plan = planned(verdict=replace(ASKS, kinds=kinds), known=replace(NOBODY, thread=(client, case), client=client))
+    assert bool(kinds_of(plan, OpenCase)) is opens
