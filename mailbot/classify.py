@@ -209,7 +209,8 @@ def _decision(
 ) -> tuple[Decision, str]:
     limits = rules.thresholds
     added = f"the evidence adds up to {top:.2f}"
-    asked, maybe = top >= limits.request, top >= limits.review
+    asked = top >= (limits.request if automatic in {None, ABSENCE} else limits.automatic)
+    maybe = top >= limits.review
     paths = (
         (message.unreadable and automatic, Decision.OTHER, "automatic and unreadable"),
         (message.unreadable, Decision.REVIEW, message.unreadable or ""),

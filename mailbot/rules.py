@@ -48,7 +48,7 @@ TELLING = "tell"  # the class of deeds that stand between
 NEAR = 3  # sentences that a rule of this scope sees as one
 STEM = 3  # letters: shorter stems would match everything
 MISTYPED = 8  # letters of a word in which one wrong, missing, extra or swapped letter is forgiven
-BESIDE = 12  # words around the words seen in which a class of `none` turns a rule off
+BESIDE = 14  # words around the words seen in which a class of `none` turns a rule off
 WORDS_JUDGED = 6_000  # of one message: more than anybody writes to ask something
 
 
@@ -93,6 +93,7 @@ class Thresholds:
 
     request: float = 0.7
     review: float = 0.35
+    automatic: float = 0.85  # from here a mail that no person sent just now is put to the owner all the same
     kind: float = 0.55
     review_kind: float = 0.3
     ordinary: float = 0.5  # what is left of the evidence when the mail reads as business
