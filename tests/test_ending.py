@@ -192,8 +192,10 @@ def killed_after(patch, effects):
     """Let so many effects on disk, mailbox and mail server happen, then end the program."""
     left = [effects]
 
-    def counted(real):
+    def counted(real, name):
         def effect(*args, **parts):
+            if name == "purge" and not args[2]:
+                return real(*args, **parts)  # nothing to remove
             if not left[0]:
                 raise Killed
             left[0] -= 1
@@ -202,7 +204,7 @@ def killed_after(patch, effects):
         return effect
 
     for owner_of, name in ((DurableStorage, "write"), (Mailbox, "purge"), (Mailbox, "remove_folder"), (Outbox, "send")):
-        patch.setattr(owner_of, name, counted(getattr(owner_of, name)))
+        patch.setattr(owner_of, name, counted(getattr(owner_of, name), name))
 
 
 async def test_an_erasure_that_is_killed_after_any_effect_is_finished_by_the_next_look(asked, monkeypatch):
@@ -211,15 +213,17 @@ async def test_an_erasure_that_is_killed_after_any_effect_is_finished_by_the_nex
     await turn(settings)
     say(settings, number, Word("close", erase=True))
     (invoice,) = [raw for raw in login.folder("INBOX") if b"factuur" in raw]
-    for effects in range(1, 40):
+    looks = iter(range(40))
+    for _ in looks:
+        sent = any(m["X-Mailbot"] == "notice-erased" for m in smtp.to(OWNER))
         with monkeypatch.context() as patch:
-            killed_after(patch, effects)
+            killed_after(patch, 2 if sent else 1)  # a letter that left and was not recorded leaves again
             try:
                 done = await turn(settings)
             except Killed:
                 continue
         break
-    assert effects > 4
+    assert next(looks) > 6
     assert done.erased + (await turn(settings)).erased <= 1
     assert found(settings_directory(settings)) == set()
     assert found(maildir(login)) == set()
