@@ -18,8 +18,9 @@ from mailbot.decide import Policy
 from mailbot.ending import Closed
 from mailbot.errors import Refused
 from mailbot.intake import Recorded, Told, recorded
-from mailbot.record import Desk, released, written
-from mailbot.register import CHECKED, Register
+from mailbot.ownermail import let_all_go, let_go
+from mailbot.record import Desk, written
+from mailbot.register import Register
 from mailbot.views import case_json
 
 
@@ -69,18 +70,10 @@ def release(register: Register, number: str | None, now: datetime | None = None)
 
     Without a number `now` is what the clock says, and the owner vouches for it.
     """
-    count = 0
     with register.transaction():
         if number is None:
-            vouched = {CHECKED: now.isoformat()} if now and register.office.watch else {}
-            register.commit_office(replace(register.office, stops=(), marks={**register.office.marks, **vouched}))
-        records = [find(register, number)[0]] if number else list(register.clients())
-        for record in records:
-            after = released(record, number and number.upper())
-            count += sum(a.state is not b.state for a, b in zip(record.letters, after.letters, strict=True))
-            if after != record:
-                register.commit(after)
-    return count
+            return let_all_go(register, now)
+        return let_go(register, find(register, number)[0], number.upper())
 
 
 def intake(register: Register, told: Told, desk: Desk, policy: Policy, now: datetime, name: str = "") -> Recorded:

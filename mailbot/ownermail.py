@@ -21,10 +21,12 @@ from mailbot.message import Message
 from mailbot.perform import World, commit_plan
 from mailbot.phrases import CASE_NUMBER, Spoken
 from mailbot.plan import NotifyOwner, Plan, RecordEvent, Remember
-from mailbot.register import Register
+from mailbot.record import released
+from mailbot.register import CHECKED, Register
 
 NOTICE = "notice_word"
 UNCLEAR = "unclear"
+STOPPED, ALL = "notice_stop", "release-all"
 RETOLD = {"used", "expired", "forged"}  # the owner's own slips: he gets fresh buttons; a stranger's try gets none
 
 
@@ -88,16 +90,56 @@ def _own_words(world: World, authserv_id: str, message: Message, now: datetime) 
     number = found[1].number if found else ""
     if authserv_id and not aligned(message, authserv_id):
         return _refused(world, message, Said(number, "answer", "", wrong="not_authentic"), now)
+    if notice.letter == STOPPED or notice.facts.get("yes") == ALL:
+        return _about_stops(world, message, notice, now)
     if found is None:
         return _told_back(message, "", Answer("which"), owner)
+    return _said_of(world, message, _asked(world, notice), found, now)
+
+
+def _said_of(
+    world: World, message: Message, asked: Mapping[str, str], found: tuple[ClientRecord, Case], now: datetime
+) -> Plan:
+    """What his words say of this case; `asked` is what `ja` and `nee` stand for."""
+    number, owner = found[1].number, world.desk.owner
     spoken = world.desk.phrases.understood(message.written) or Spoken(UNCLEAR)
-    action = _asked(world, notice).get(spoken.action, spoken.action)
+    action = asked.get(spoken.action, spoken.action)
     if not action:
         return _told_back(message, number, Answer("left"), owner)
     if action in {"yes", "no", UNCLEAR}:
         at = world.desk.occasion(NOTICE, message.digest, now)
         return _told_back(message, number, unclear(*found, world.desk, at), owner)
     return _followed(world, message, Said(number, action, spoken.reason), now, plain=True)
+
+
+def _about_stops(world: World, message: Message, notice: QueuedLetter, now: datetime) -> Plan:
+    """What he says about letters that are all held: they go once he has said so twice."""
+    spoken = world.desk.phrases.understood(message.written) or Spoken(UNCLEAR)
+    says, owner = spoken.action, world.desk.owner
+    if says in {"yes", "release"} and notice.letter == STOPPED:
+        return _told_back(message, "", Answer("sure_all", yes=ALL), owner)
+    if says == "yes":
+        let_all_go(world.register, now)
+        return _told_back(message, "", Answer("sent_all"), owner)
+    return _told_back(message, "", Answer("left_stopped"), owner)
+
+
+def let_all_go(register: Register, now: datetime | None) -> int:
+    """End every stop and let every letter that waits go; return how many went free. In a transaction.
+
+    `now` is what the clock says, and the owner vouches for it.
+    """
+    vouched = {CHECKED: now.isoformat()} if now and register.office.watch else {}
+    register.commit_office(replace(register.office, stops=(), marks={**register.office.marks, **vouched}))
+    return sum(let_go(register, record) for record in list(register.clients()))
+
+
+def let_go(register: Register, record: ClientRecord, number: str | None = None) -> int:
+    """Let the letters of one record that wait go, of one case or of all; return how many. In a transaction."""
+    after = released(record, number)
+    if after != record:
+        register.commit(after)
+    return sum(a.state is not b.state for a, b in zip(record.letters, after.letters, strict=True))
 
 
 def _answered_notice(world: World, message: Message) -> QueuedLetter | None:

@@ -11,6 +11,7 @@ from fixtures.house import Clock, mail, settings_for, turn
 
 from mailbot import owner, tokens
 from mailbot.app import open_app
+from mailbot.arrivals import stop_letters
 from mailbot.authentic import aligned
 from mailbot.message import Address, Message
 from mailbot.ticks import queue_digest
@@ -297,6 +298,22 @@ async def test_an_extension_that_waited_too_long_is_not_sent(house):
     assert "extended" not in [one["X-Mailbot"] for one in smtp.to("jan@example.nl")]
     assert cases(settings)[0]["extended_to"] is None
     assert "notice-letter-failed" in [one["X-Mailbot"] for one in smtp.to(OWNER)]
+
+
+async def test_letters_that_are_all_held_go_again_once_he_said_so_twice(house):
+    mail_user, smtp, settings = house
+    app = open_app(settings, daemon=False)
+    stop_letters(app.world, "flood", app.world.now())
+    await app.close()
+    mail_user.deliver(mail("Ik wil inzage in mijn gegevens.", sender="piet@example.nl"))
+    await turn(settings)
+    stop = next(one for one in smtp.to(OWNER) if one["X-Mailbot"] == "notice-stop")
+    assert smtp.to("piet@example.nl") == []
+    assert "nog geen brief" in await write(house, "eerst even kijken", stop)
+    assert "Weet u het zeker" in await write(house, "Ja, versturen", stop)
+    assert smtp.to("piet@example.nl") == []
+    assert "weer uit" in await write(house, "ja")
+    assert len(smtp.to("piet@example.nl")) == 1
 
 
 async def test_no_token_goes_to_anybody_but_the_owner(house):
