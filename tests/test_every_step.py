@@ -16,6 +16,7 @@ from email import message_from_bytes
 from urllib.parse import unquote
 
 import pytest
+from fixtures.dovecot import instance
 from fixtures.house import ZONE, mail, sealed, settings_for, turn
 from fixtures.nursery import Nursery
 from test_killed import configuration
@@ -186,22 +187,9 @@ def in_doubt(steps):
     return found
 
 
-@pytest.mark.slow
-async def test_a_kill_at_each_step_leaves_what_an_undisturbed_run_leaves(mail_user, smtp, tmp_path):
-    scene = Scene(mail_user, smtp, tmp_path)
-    await scene.lived()
-    scene.morning()
-    nursery = await Nursery.open(tmp_path)
-    whole, steps = await scene.played(nursery)
-    assert (await scene.played(nursery))[0] == whole, "two undisturbed runs are alike"
-    doubt, dice = in_doubt(steps), random.Random(5)
-    disk = [place for place, name in enumerate(steps) if not name.removeprefix("sent ").startswith(("imap", "smtp"))]
-    start = dice.randrange(EVERY)
-    runs = [((place,), "kill") for place in range(start, len(steps), EVERY)]
-    some = disk[start % 3 :: EVERY if EVERY > 1 else 3]  # a file is written the same way each time: a third is plenty
-    runs += [((place,), how) for place in some for how in ("cut", DISK[place % 2])]
-    twice = [(dice.randrange(len(steps)), dice.randrange(len(steps) // 2)) for _ in range(len(steps) // EVERY // 8)]
-    runs += [(places, "kill") for places in twice]
+async def compared(scene, nursery, runs, whole, steps):
+    """End the program as each run says, and hold what is left against what an undisturbed run left."""
+    doubt = in_doubt(steps)
     lost, doubled, gone, repeated = Counter(), Counter(), Counter(), Counter()
     for ends, how in runs:
         left, _ = await scene.played(nursery, *ends, how=how)
@@ -217,9 +205,44 @@ async def test_a_kill_at_each_step_leaves_what_an_undisturbed_run_leaves(mail_us
         assert left.folders == whole.folders, (where, left.folders - whole.folders, whole.folders - left.folders)
         assert not differences(left.register, whole.register), (where, differences(left.register, whole.register))
         assert left.letters.keys() == whole.letters.keys(), where
-    await nursery.close()
     kinds = ", ".join(f"{how} {count}" for how, count in Counter(how for _, how in runs).items())
     print(f"{len(steps)} steps, ended {len(runs)} times ({kinds}): requests lost {lost.total()}, "
           f"cases doubled {doubled.total()}, letters lost {gone.total()}, "
           f"letters repeated under the same Message-ID {repeated.total()}")  # fmt: skip
     assert (lost.total(), doubled.total(), gone.total()) == (0, 0, 0)
+
+
+async def undisturbed(login, smtp, folder):
+    """The scene, the nursery, what is left when nothing happens, and the steps that can be ended at."""
+    scene = Scene(login, smtp, folder)
+    await scene.lived()
+    scene.morning()
+    nursery = await Nursery.open(folder)
+    whole, steps = await scene.played(nursery)
+    assert (await scene.played(nursery))[0] == whole, "two undisturbed runs are alike"
+    return scene, nursery, whole, steps
+
+
+@pytest.mark.slow
+async def test_a_kill_at_each_step_leaves_what_an_undisturbed_run_leaves(mail_user, smtp, tmp_path):
+    scene, nursery, whole, steps = await undisturbed(mail_user, smtp, tmp_path)
+    dice = random.Random(5)
+    disk = [place for place, name in enumerate(steps) if not name.removeprefix("sent ").startswith(("imap", "smtp"))]
+    start = dice.randrange(EVERY)
+    runs = [((place,), "kill") for place in range(start, len(steps), EVERY)]
+    some = disk[start % 3 :: EVERY if EVERY > 1 else 3]  # a file is written the same way each time: a third is plenty
+    runs += [((place,), how) for place in some for how in ("cut", DISK[place % 2])]
+    twice = [(dice.randrange(len(steps)), dice.randrange(len(steps) // 2)) for _ in range(len(steps) // EVERY // 8)]
+    runs += [(places, "kill") for places in twice]
+    await compared(scene, nursery, runs, whole, steps)
+    await nursery.close()
+
+
+@pytest.mark.slow
+async def test_without_move_a_kill_between_the_copy_and_the_expunge_files_each_message_once(smtp, tmp_path):
+    scene, nursery, whole, steps = await undisturbed(instance("no_move").user(), smtp, tmp_path)
+    first = next(place for place, name in enumerate(steps) if "COPY" in name)
+    moving = [place for place, name in enumerate(steps) if place >= first and "imap" in name]
+    assert any("EXPUNGE" in steps[place] for place in moving)
+    await compared(scene, nursery, [((place,), "kill") for place in moving[:: min(EVERY, 3)]], whole, steps)
+    await nursery.close()
