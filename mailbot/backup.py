@@ -21,7 +21,7 @@ from mailbot.errors import OwnerMustFix, Refused
 from mailbot.register import OFFICE, PROBE, Register, put_office
 from mailbot.storage import BESIDE, PREVIOUS, replace_file
 
-ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:\\@]+@[^\s\"'<>()\[\],;:\\@]+\w")
+ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:\\@]{1,64}@[^\s\"'<>()\[\],;:\\@]{1,253}\w")
 LEFT_OUT = {"lock", "daemon.lock", "changes", PROBE}
 KNOWN = {"key", "office.json", "clients", "closed", *LEFT_OUT}
 

@@ -19,7 +19,7 @@ ARTICLE = re.compile(
     r"|\b(avg|gdpr|dsgvo|rgpd)[ ,:-]{1,3}(?:art(?:ikel|icle|\.)?\s{0,2})?(\d{1,2})\b",
     re.IGNORECASE,
 )
-ANSWERS = re.compile(r"\s*(re|aw|antw|antwoord|sv)\s?(\[\d+\])?:", re.IGNORECASE)
+ANSWERS = re.compile(r"\s{0,4}(re|aw|antw|antwoord|sv)\s?(\[\d+\])?:", re.IGNORECASE)
 ARTICLE_WEIGHT = 0.6
 REGULATION = re.compile(r"\b(avg|gdpr|ds-?gvo|rgpd|algemene verordening|general data protection)\b", re.IGNORECASE)
 AUTOMATIC_FIRST = 1_500  # characters of text in which an automatic answer says what it is

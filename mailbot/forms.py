@@ -93,7 +93,7 @@ def _lower(sign: str) -> str:
 def _beginning(labels: Iterable[str]) -> re.Pattern[str]:
     """Return a pattern for a line that begins with one of these labels, however it is spaced or marked up."""
     words = (r"\s+".join(re.escape(word) for word in label.split()) for label in labels)
-    return re.compile(rf"\n[\s*:-]*(?:{'|'.join(words)})(?!\w)")
+    return re.compile(rf"\n[ \t*:-]{{0,12}}(?:{'|'.join(words)})(?!\w)")
 
 
 def _strings(value: object) -> Iterable[str]:

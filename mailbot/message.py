@@ -344,7 +344,7 @@ def _parts(tree: Tree, defects: list[str]) -> list[Leaf]:
         if depth > DEPTH:
             defects.append("nested too deep: cut")
             continue
-        payload = part.get_payload()
+        payload = _payload(part)
         if part.get_content_maintype() == "multipart" and isinstance(payload, list):
             if choice is None and part.get_content_subtype() == "alternative":
                 choices += 1
@@ -355,6 +355,14 @@ def _parts(tree: Tree, defects: list[str]) -> list[Leaf]:
     if stack:
         defects.append("too many parts: cut")
     return out
+
+
+def _payload(part: Tree) -> Any:  # noqa: ANN401 - parts or text, as the library has it
+    """What a part holds, undecoded. The library decodes raw letters here, by a charset the sender chose."""
+    try:
+        return part.get_payload()
+    except UnicodeError:
+        return ""
 
 
 def _kind(part: Tree) -> str:
@@ -378,7 +386,7 @@ def _attachment(part: Tree) -> Attachment | None:
     kind = _kind(part)
     if not (_is_attached(part) or not kind.startswith("text/")):
         return None
-    payload = part.get_payload()
+    payload = _payload(part)
     return Attachment(_filename(part), kind, len(payload) if isinstance(payload, str) else 0)
 
 
@@ -415,7 +423,7 @@ def _passed_on(leaves: Sequence[Leaf], reading: Reading, defects: list[str]) -> 
     """What the messages attached to this one say: who passes a mail on asks what is in it."""
     said: list[str] = []
     for leaf in leaves:
-        inside: Any = leaf.part.get_payload()
+        inside: Any = _payload(leaf.part)
         if _kind(leaf.part) == "message/rfc822" and isinstance(inside, list) and inside and len(said) < ATTACHED:
             subject = _shown(_first(inside[0], "subject"), SUBJECT_LENGTH)
             text = _text_of(_parts(inside[0], defects), defects)
@@ -430,7 +438,7 @@ def _body(part: Tree, defects: list[str]) -> str:
     except (ValueError, AssertionError, LookupError):
         octets = None
     if not isinstance(octets, bytes):
-        payload = part.get_payload()
+        payload = _payload(part)
         octets = payload.encode("utf-8", "surrogateescape") if isinstance(payload, str) else b""
     if len(octets) > TEXT_BYTES:
         defects.append("text too long: cut")
@@ -488,7 +496,7 @@ def _returned_id(tree: Tree, text: str) -> str | None:
     if not (_from_a_server(tree) or _return_path(tree) == ""):
         return None
     for place, part in enumerate(tree.walk()):
-        inside: Any = part.get_payload()
+        inside: Any = _payload(part)
         if place >= PARTS:
             break
         if place and part.get_content_type() == "message/rfc822" and isinstance(inside, list) and inside:
@@ -515,9 +523,9 @@ def _delivery_action(tree: Tree) -> str:
     """What a delivery report says became of a letter (RFC 3464, 2.3.3): `failed` when it is so for anybody, or ""."""
     found: set[str] = set()
     if tree.get_content_type() == "multipart/report":
-        payload: Any = tree.get_payload()
+        payload: Any = _payload(tree)
         for part in payload[:PARTS] if isinstance(payload, list) else ():
-            blocks: Any = part.get_payload() if part.get_content_type() == "message/delivery-status" else ()
+            blocks: Any = _payload(part) if part.get_content_type() == "message/delivery-status" else ()
             found |= {
                 str(block.get("action", "")).strip().lower()[:20] for block in blocks[:PARTS] if block.get("action")
             }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)?")
 CASE_NUMBER = re.compile(r"\[?\b[A-Z0-9]{1,8}-\d{4}-\d{4,6}\b\]?", re.IGNORECASE)
-REASON = re.compile(r"\s*(?:[:,;\n]|\s-\s|\b(?:omdat|want|because|since|wegens|vanwege)\b)\s*", re.IGNORECASE)
+REASON = re.compile(r"\s{0,9}(?:[:,;\n]|\s-\s|\b(?:omdat|want|because|since|wegens|vanwege)\b)\s{0,9}", re.IGNORECASE)
 LONG = 600  # characters: beyond this it is a letter and no answer
 
 

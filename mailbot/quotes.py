@@ -19,6 +19,7 @@ WRAPPED = 3  # lines over which a mail program spreads "Op ... schreef ...:"
 HEADER_BLOCK = 3  # so many header lines (Van:, Verzonden:, Aan: ...) near each other are the head of a quoted mail
 BLOCK_LINES = 6  # written lines among which they stand
 OPENING = 8  # words: with fewer above it, a line about confidentiality may be the person's own
+SIGNATURES = 10  # of one mail; each is looked at for a dozen lines
 SIGNATURE_LINES = 12  # written lines: what is longer is no signature but a person who draws lines
 
 
@@ -124,10 +125,11 @@ def _is_marked(line: str) -> bool:
 def _without_signatures(lines: Sequence[str], patterns: Patterns) -> list[str]:
     """Leave out signatures: up to the next quote or the end, and never what is too long to be one."""
     out: list[str] = []
-    place, begun = 0, False
+    place, begun, found = 0, False, 0
     while place < len(lines):
         line = lines[place]
-        if begun and patterns.signature.matches(line):
+        if begun and found < SIGNATURES and patterns.signature.matches(line):
+            found += 1
             end = _end_of_signature(lines, place + 1, patterns)
             if end is not None:
                 place = end

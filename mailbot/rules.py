@@ -23,7 +23,7 @@ from mailbot.errors import OwnerMustFix
 SHORTENED = "art|artt|nr|tel|mevr|mw|dhr|mr|dr|drs|bijv|bv|evt|jl|incl|excl|abs|ggf|bzw|mme|mrs|inc|alt|vgl"
 WORD = re.compile(
     rf"(?:[a-z]\.){{2,}}|(?:{SHORTENED})\.(?=[ \d])|[a-z0-9]+"  # "a.u.b." and "art. 15" end no sentence
-    r"|[.!?;]+(?=\s|$|[\"')\]])|\n\n+|\n[ \t]{0,8}(?:[-*\u2022]|\d[.)])(?=[ \t])|,"  # nor does the dot in "example.nl"
+    r"|[.!?;]{1,30}(?=\s|$|[\"')\]])|\n\n+|\n[ \t]{0,8}(?:[-*\u2022]|\d[.)])(?=[ \t])|,"  # nor does "example.nl"
 )
 ENDS = frozenset(".!?;\n")
 ADDRESS = re.compile(r"(?<!\S)\S{0,80}@[\w.-]{0,80}\w|(?<!\S)https?://\S{1,300}")
