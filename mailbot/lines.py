@@ -25,6 +25,7 @@ class Group:
     """
 
     tried: tuple[tuple[Find | None, Find], ...]
+    only: Find | None = None  # where there is but one thing to try
 
     @classmethod
     def of(cls, patterns: Iterable[str]) -> "Group":
@@ -35,10 +36,13 @@ class Group:
             at_start = one != bare
             gated = bool(needs(bare)) and (not at_start or bare.startswith(("[^", ".", "(.", "([^")))
             sorts.setdefault((at_start, gated), []).append(bare)
-        return cls(tuple(_tried(some, at_start=start, gated=gated) for (start, gated), some in sorts.items()))
+        tried = tuple(_tried(some, at_start=start, gated=gated) for (start, gated), some in sorts.items())
+        return cls(tried, tried[0][1] if len(tried) == 1 and tried[0][0] is None else None)
 
     def matches(self, line: str) -> bool:
         """Tell whether the line holds one of the patterns."""
+        if self.only is not None:
+            return self.only(line[:LINE]) is not None
         return any(True for _ in self._found(line[:LINE]))
 
     def begins_in(self, line: str, following: str) -> bool:
