@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from mailbot.case import open_case
 from mailbot.client import Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.register import Register
 
+COMMITS = 60
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
 
@@ -37,8 +39,8 @@ def filled(register, place, at=NOW):
     return replace(register.new_client(address), cases=(case,), letters=(letter,), messages=(seen,))
 
 
-def measured(size, folder):
-    """Return seconds for a commit (median of 60) and for opening, with `size` clients."""
+def prepared(size, folder):
+    """Return a register with `size` clients and the seconds it took to open."""
     register = Register.open(folder)
     sync, storage.os.fsync = storage.os.fsync, lambda _descriptor: None  # filling is not what is measured
     for place in range(size):
@@ -47,28 +49,34 @@ def measured(size, folder):
     storage.os.fsync = sync
     started = time.perf_counter()
     register = Register.open(folder)
-    opened = time.perf_counter() - started
-    spent = []
-    for place in range(60):
-        record = filled(register, (place * 7919) % size)
-        started = time.perf_counter()
-        with register.transaction():
-            register.commit(replace(record, name=str(place)))
-        spent.append(time.perf_counter() - started)
-    return statistics.median(spent), opened
+    return register, time.perf_counter() - started
+
+
+def commit(register, place):
+    """Seconds for one commit."""
+    record = filled(register, place)
+    started = time.perf_counter()
+    with register.transaction():
+        register.commit(replace(record, name=f"{started}"))
+    return time.perf_counter() - started
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("size", type=int, nargs="*", default=[100, 10_000])
-    first = None
-    for size in parser.parse_args().size:
-        with tempfile.TemporaryDirectory() as folder:
-            commit, opened = measured(size, Path(folder))
-        first = first or commit
-        print(f"{size} clients: a commit {commit * 1000:.2f} ms, opening {opened:.2f} s")
-        told("times as long a commit as with the fewest clients", commit / first, at_most=1.5)
-        told("seconds to open", opened, at_most=5)
+    sizes = parser.parse_args().size
+    with ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in sizes]
+        ready = [prepared(size, folder) for size, folder in zip(sizes, folders, strict=True)]
+        spent = [[] for _ in sizes]
+        for place in range(COMMITS):  # each size in turn, so that a busy disk is busy for all
+            for times, size, (register, _) in zip(spent, sizes, ready, strict=True):
+                times.append(commit(register, (place * 7919) % size))
+        for size, times, (_, opened) in zip(sizes, spent, ready, strict=True):
+            print(f"{size} clients: a commit {statistics.median(times) * 1000:.2f} ms, opening {opened:.2f} s")
+            ratio = statistics.median(times) / statistics.median(spent[0])
+            told(f"times as long a commit as with {sizes[0]} clients", ratio, at_most=1.5)
+            told("seconds to open", opened, at_most=5)
 
 
 if __name__ == "__main__":
