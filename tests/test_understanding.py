@@ -239,3 +239,9 @@ def test_every_kind_shows_what_it_added_up_to():
     assert {kind for kind, _ in verdict.sums} >= {"access", "erasure"}
     assert len({one.rule for one in verdict.evidence}) == len(verdict.evidence)
     assert str(HOUSE.rules.thresholds.kind) in verdict.reason
+
+
+def test_every_word_class_is_used_by_a_rule():
+    rules = HOUSE.rules
+    named = {one for rule in rules.rules for part in (*rule.all, *rule.none, *rule.yields) for one in part.split("|")}
+    assert rules.classes.names - named - {"not", "not_that", "tell"} == set()
