@@ -17,7 +17,7 @@ from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
 from mailbot.register import CHECKED, Office
 
-CHECKED_UID, TOLD = "checked_uid", "gaps"  # marks in the office
+CHECKED_UID, TOLD = "checked_uid", "gaps"  # marks in the office; the second has the numbers of cases, and no person
 THIS_PROGRAM = 2026  # the year it was written: a machine without a battery starts in 1970
 BACK, FORWARD = timedelta(days=1), timedelta(days=366)  # what a clock may differ from the last night that was recorded
 
@@ -45,17 +45,16 @@ async def count(world: World, reader: Reader, doubts: Doubts) -> int:
     last, watch = _last(office), office.watch
     if last is None or watch is None or not due.a_night_passed(now, last):
         return 0
-    gaps = list(_unseen(await look_again(world, reader, doubts, _first(office))))
-    gaps += await _empty_folders(world)
-    told = set(office.marks.get(TOLD, "").split("\n"))
-    fresh = [gap for gap in gaps if gap not in told]
+    fresh = list(_unseen(await look_again(world, reader, doubts, _first(office))))
+    empty, told = await _empty_folders(world), office.marks.get(TOLD, "").split()
+    fresh += [gap for number, gap in empty.items() if number not in told]
     with world.register.transaction():
         if fresh:
             facts = {"number": "", "gaps": fresh}
             notice = NotifyOwner("notice_gap", f"gap {now.date().isoformat()}", facts)
             commit_plan(world, Plan("mailbox and register differ", (notice,), world.desk.owner), None, now)
         office = world.register.office
-        marks = {CHECKED: now.isoformat(), CHECKED_UID: f"{watch.uidvalidity}/{watch.next_uid}", TOLD: "\n".join(gaps)}
+        marks = {CHECKED: now.isoformat(), CHECKED_UID: f"{watch.uidvalidity}/{watch.next_uid}", TOLD: " ".join(empty)}
         world.register.commit_office(replace(office, marks={**office.marks, **marks}))
     return len(fresh)
 
@@ -74,15 +73,15 @@ def _unseen(found: int) -> Iterator[str]:
         yield f"{_many(found)} in de inbox had ik niet als verzoek gezien; er is nu een zaak van gemaakt"
 
 
-async def _empty_folders(world: World) -> list[str]:
-    """Folders of running cases that hold nothing any more. A folder with less in it is the owner's tidying."""
-    mailbox, out = world.imap.mailbox, []
+async def _empty_folders(world: World) -> dict[str, str]:
+    """Running cases whose folder holds nothing any more, by number. Less in a folder is the owner's tidying."""
+    mailbox, out = world.imap.mailbox, {}
     await world.imap.call(mailbox.relist)
     for record in list(world.register.running()):
         filed = sum(seen.filing is Filing.FILED for seen in record.messages)
         if filed and record.folder and not await world.imap.call(mailbox.messages_in, record.folder):
             number = next(case.number for case in record.cases if case.is_open)
-            out.append(f"de klantmap {record.folder} van {number} is leeg of weg; er zat {_many(filed)} in")
+            out[number] = f"de klantmap {record.folder} van {number} is leeg of weg; er zat {_many(filed)} in"
     return out
 
 

@@ -34,6 +34,15 @@ def cases(directory):
     return found
 
 
+def pass_over(directory, count):
+    """Move the water mark past messages that were not looked at."""
+    register = Register.open(directory)
+    with register.transaction():
+        watch = register.office.watch
+        register.commit_office(replace(register.office, watch=replace(watch, next_uid=watch.next_uid + count)))
+    register.close()
+
+
 async def test_a_message_that_was_passed_over_has_its_case_after_the_night_and_the_owner_knows(
     mail_user, smtp, tmp_path
 ):
@@ -41,11 +50,7 @@ async def test_a_message_that_was_passed_over_has_its_case_after_the_night_and_t
     await turn(settings)
     mail_user.deliver(mail(ACCESS))
     mail_user.deliver(mail("Hoe laat zijn jullie open?", sender="piet@example.org"))
-    register = Register.open(tmp_path)
-    with register.transaction():
-        watch = register.office.watch
-        register.commit_office(replace(register.office, watch=replace(watch, next_uid=watch.next_uid + 2)))
-    register.close()
+    pass_over(tmp_path, 2)
     assert (await turn(settings)).gaps == 0, "it is not night yet"
     assert (await turn(settings, at_night(1))).gaps == 1
     assert cases(tmp_path) == {"jan@example.nl": 1}
@@ -54,6 +59,10 @@ async def test_a_message_that_was_passed_over_has_its_case_after_the_night_and_t
     assert "1 bericht in de inbox" in notice.get_body(("plain",)).get_content()
     assert (await turn(settings, at_night(2))).gaps == 0
     assert len(notices(smtp, "notice-gap")) == 1
+    mail_user.deliver(mail(ACCESS, sender="mia@example.org"))
+    pass_over(tmp_path, 1)
+    assert (await turn(settings, at_night(3))).gaps == 1
+    assert len(notices(smtp, "notice-gap")) == 2
 
 
 async def test_an_empty_folder_of_a_running_case_is_told_once_and_tidying_up_is_not(mail_user, smtp, tmp_path):
@@ -76,6 +85,7 @@ async def test_an_empty_folder_of_a_running_case_is_told_once_and_tidying_up_is_
     said = notice.get_body(("plain",)).get_content()
     assert "jan@example.nl" in said
     assert "piet@example.org" not in said
+    assert b"jan@example.nl" not in (tmp_path / "office.json").read_bytes(), "an erasure must find no trace there"
 
 
 @pytest.mark.parametrize(
