@@ -42,7 +42,14 @@ def follow_word(
     if first is not None:
         return first
     erase = link.name == "close" and word.confirmed and case.erases
-    said = Word(link.does or link.name, word.reason, letter=link.letter, erase=erase)
+    said = Word(
+        link.does or link.name,
+        word.reason,
+        kinds=link.about(case),
+        outcome=link.outcome,
+        letter=link.letter,
+        erase=erase,
+    )
     plan = follow(said, record, case, now, desk.identified)
     if isinstance(plan, No):
         return Answer(plan.code, _plainly(link), _choice(record, case, desk, at))

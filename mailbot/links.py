@@ -42,6 +42,12 @@ class Link:
     track: str = ""
     asks_identity: bool = False
     only: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    outcome: str = "done"
+
+    def about(self, case: Case) -> tuple[str, ...]:
+        """The open kinds of the case this is about; empty when it is about all of them."""
+        return tuple(kind for kind in case.open_kinds if kind in self.kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ def _fits(link: Link, case: Case, at: Occasion) -> bool:
         case.state in link.states
         and (not link.identity or case.identity in link.identity)
         and (not link.track or Track(link.track) in case.tracks.values())
+        and (not link.kinds or bool(link.about(case)))
         and (not link.asks_identity or may_identify(case, at.identified))
         and (at.notice in link.only if link.only else at.notice != "digest" or link.digest)
     )

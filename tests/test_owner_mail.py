@@ -74,7 +74,8 @@ async def say(house, link, **parts):
 async def test_a_click_is_followed_and_its_letter_waits_for_a_second_one(house):
     _, smtp, settings = house
     links = buttons(last_notice(smtp))
-    assert set(links) == {"answer", "extend", "refuse", "no-request", "ask", "withdraw"}, (
+    answers = {"answer", "partly", "refuse", "founded", "not-founded"}
+    assert set(links) == {*answers, "extend", "no-request", "ask", "withdraw"}, (
         "identity is never asked for an objection"
     )
     told = await say(house, links["answer"])
@@ -339,3 +340,25 @@ def test_a_token_is_for_one_action_on_one_case_for_sixty_days():
     assert tokens.expired(token, day + timedelta(days=61))
     assert tokens.worth_keeping([token, "#rommel"], day) == (token,)
     assert tokens.worth_keeping([token], day + timedelta(days=61)) == ()
+
+
+async def test_the_owner_says_by_mail_whether_an_objection_is_founded(house):
+    _, smtp, settings = house
+    told = await say(house, buttons(last_notice(smtp))["founded"])
+    assert cases(settings)[0]["tracks"] == {"objection": "done"}
+    await say(house, buttons(told)["release-objection-founded"])
+    assert smtp.to("jan@example.nl")[-1]["X-Mailbot"] == "objection-founded"
+
+
+async def test_an_answer_in_part_needs_what_stays_and_why(house):
+    _, smtp, settings = house
+    told = await say(house, buttons(last_notice(smtp))["partly"])
+    assert cases(settings)[0]["state"] == "acknowledged"
+    told = await say(
+        house,
+        buttons(told)["partly"],
+        reason="de factuur van mei, omdat de wet dat vraagt, tot en met 31 december 2033",
+    )
+    await say(house, buttons(told)["release-outcome-partly"])
+    letter = " ".join(smtp.to("jan@example.nl")[-1].get_body(("plain",)).get_content().split())
+    assert "waarom: de factuur van mei, omdat de wet dat vraagt, tot en met 31 december 2033." in letter
