@@ -12,6 +12,7 @@ from fixtures.daemon import running, until
 from fixtures.house import Clock, mail, opened, settings_for
 from fixtures.proxy import CLIENT, SERVER, Proxy, cut, cut_before, go_dead, go_dead_before, rewrite
 from fixtures.smtp import smtp_server
+from test_killed import once, prepared
 from test_outbox import outbox, sent
 
 from mailbot import outbox as outbox_module
@@ -173,6 +174,17 @@ async def test_the_status_line_says_that_letters_wait(mail_user, smtp, tmp_path,
         mail_user.deliver(wanted())
         await until(lambda: watcher.heard("letters wait: smtp: the mail server cannot be reached"))
         await until(lambda: len(mail_user.folder(f"Klanten/{JAN}")) == 1)  # the request is in the register and filed
+
+
+async def test_once_ends_with_75_while_letters_wait(mail_user, smtp, tmp_path, wire):
+    config = prepared(mail_user, wire.port, tmp_path, tmp_path / "register")
+    assert (await once(config))[0] == 0
+    wire.away = True
+    mail_user.deliver(wanted())
+    code, errors = await once(config)
+    assert code == 75
+    assert "the mail server cannot be reached" in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize(
