@@ -262,6 +262,8 @@ def case(
             click.echo(line)
         return
 
+    if kinds:
+        trial.known_kinds(kinds, trial.house(config)[0])
     if kinds or no_request:
         _say(config, number, "kinds" if kinds else "no-request", kinds=kinds)
     register, _ = _register(config)

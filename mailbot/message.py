@@ -48,6 +48,8 @@ PLAIN_ADDRESS = re.compile(
     r"[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]{1,64}@[^\s@<>()\[\],;:\\\"\x00-\x1f\x7f]{1,190}\.[^\s@<>.,;:]{2,63}"
 )
 CHARSET = re.compile(r"charset\s*=\s*[\"']?([A-Za-z0-9._:+-]{1,40})", re.IGNORECASE)
+NO_CHARSETS = {"unknown_8bit", "x_unknown", "us_ascii"}  # they say nothing
+NO_CHARSETS |= {"unicode_escape", "raw_unicode_escape", "punycode", "idna", "undefined"}  # codecs, but not of mail
 FLOWED = re.compile(r" \n(?![>\n-])")
 STUB = re.compile(r"html", re.IGNORECASE)
 RETURNED_ID = re.compile(
@@ -252,7 +254,7 @@ def _letters(value: str) -> str:
 
 def _decoded(octets: bytes, charset: str | None) -> str:
     for name in (charset, "utf-8", "cp1252"):
-        if name and name.lower() not in {"unknown-8bit", "x-unknown", "us-ascii"}:
+        if name and name.lower().replace("-", "_") not in NO_CHARSETS:
             try:
                 return octets.decode(name)
             except (UnicodeDecodeError, LookupError, ValueError):

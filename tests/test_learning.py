@@ -141,6 +141,8 @@ async def test_a_correction_is_kept_compared_and_erased_with_the_client(mail_use
     shown = CliRunner().invoke(mailbot, ["classify", "--compare", "--config", config])
     assert "WRONG" in shown.output
     assert "0 of 1 right" in shown.output
+    shown = CliRunner().invoke(mailbot, ["case", number, "--kind", "erasrue", "--config", config])
+    assert (shown.exit_code, "there is no kind erasrue" in shown.output) == (1, True)
     own = tmp_path / "own"
     own.mkdir()
     (own / "own.toml").write_text(
