@@ -94,7 +94,7 @@ async def idle(server: Dovecot, clients: int, seconds: int) -> None:
         daemon = await starting
         ready = time.perf_counter() - begun
         told(f"seconds from the start to the first look at the mailbox, {clients} clients", looked, at_most=START)
-        told("seconds until the daily work over all clients is done too", ready)
+        told(f"seconds until the daily work over all clients is done too ({cpu(daemon):.2f} s of CPU)", ready)
         if seconds:
             await quiet(daemon)
             before = cpu(daemon)
