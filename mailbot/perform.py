@@ -100,6 +100,7 @@ class World:
     fresh: dict[str, EmailMessage] = field(default_factory=dict)  # letters just sent: no copy can be anywhere yet
     # After a restore: the Message-IDs of letters that left before it, and of the mails they answered.
     earlier: frozenset[str] | None = None
+    nothing_to_say: tuple[str, int] | None = None  # the day and the register's version of a digest that was not needed
     stopping: bool = False  # finish the letter or the batch in hand and begin no other
 
 

@@ -201,6 +201,11 @@ class Register:
                 os.close(descriptor)
         self._lock = self._daemon = None
 
+    @property
+    def version(self) -> int:
+        """A number that changes with every commit, by this process or another."""
+        return self._changes_size()
+
     # Finding
 
     def client_id(self, address: str) -> str:

@@ -54,9 +54,13 @@ def queue_digest(world: World, now: datetime, at: datetime, *, anyway: bool = Fa
         office = register.office
         if office.watch is None or (not anyway and (now < at or now.date().isoformat() in office.digests)):
             return 0
+        looked = (now.date().isoformat(), register.version)
+        if not anyway and looked == world.nothing_to_say:
+            return 0  # facts_now reads every record: not every minute of a day on which nothing changes
         key = f"digest {now.isoformat() if anyway else now.date().isoformat()}"
         facts = facts_now(world, now, key)
         if not anyway and not due.digest_due(now, at, office.digests, something=digest.something_to_say(facts)):
+            world.nothing_to_say = looked
             return 0
         commit_plan(world, Plan("the digest is due", (NotifyOwner("digest", key, facts),), world.desk.owner), None, now)
         digests = (*office.digests, now.date().isoformat())[-KEPT_DIGESTS:]

@@ -8,10 +8,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fixtures.house import mail, opened, settings_for, turn
+from fixtures.house import Clock, mail, opened, settings_for, turn
 
-from mailbot import data, forms, message
+from mailbot import config, data, forms, message
 from mailbot.lines import Group, alternatives, needs
+from mailbot.register import Register
 from mailbot.rules import all_spoken, sentences, spoken
 
 MAILS = Path(__file__).with_name("mails")
@@ -140,3 +141,20 @@ def test_asking_only_rules_and_sentences_that_can_speak_changes_no_evidence(mail
         said = sentences(text, house.rules.classes)
         plainly = [one for rule in house.rules.rules for one in spoken(rule, said)]
         assert list(all_spoken(house.rules.rules, said)) == plainly, text
+
+
+async def test_on_a_day_without_news_the_records_are_not_read_every_minute(mail_user, smtp, tmp_path, monkeypatch):
+    settings = settings_for(mail_user, smtp.port, tmp_path, owner=config.OwnerSettings(digest="00:00"))
+    tuesday = Clock()  # on a Monday there is always a digest
+    tuesday.forward(days=(1 - tuesday().weekday()) % 7)
+    app = opened(settings, tuesday)
+    for _ in range(3):
+        await app.once()
+    read = []
+    monkeypatch.setattr(Register, "clients", lambda _self: iter(read.append(1) or ()))
+    await app.once()
+    assert read == []
+    mail_user.deliver(mail("Ik wil graag inzage in mijn gegevens."))
+    await app.once()
+    await app.close()
+    assert read, "news is looked at at once"
