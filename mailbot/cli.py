@@ -287,7 +287,7 @@ def _say(config: str | None, number: str, action: str, *, preview: bool = False,
     """Record one word of the owner and show what it did."""
     from mailbot import app, owner, trial  # noqa: PLC0415
     from mailbot.casework import Word  # noqa: PLC0415
-    from mailbot.house import desk_of  # noqa: PLC0415
+    from mailbot.house import desk_of, furnish  # noqa: PLC0415
 
     register, settings = _register(config)
     word = Word(action, **parts)
@@ -297,7 +297,8 @@ def _say(config: str | None, number: str, action: str, *, preview: bool = False,
         for line in asyncio.run(trial.preview_erasure(number, config)) if word.erase else ():
             click.echo(line)
         return
-    record = owner.say(register, number, word, desk_of(settings), app.clock(settings)())
+    desk = desk_of(settings, furnish(settings), register.key)
+    record = owner.say(register, number, word, desk, app.clock(settings)())
     waiting = [one.letter for one in record.letters if one.case == number.upper() and one.state == "held"]
     click.echo(f"{number.upper()}: {action} recorded")
     if word.erase:

@@ -109,6 +109,10 @@ def test_a_request_by_phone_is_recorded_and_its_life_is_led_from_the_command_lin
     ran("close", number, "--config", configured)
     assert json.loads(ran("case", number, "--json", "--config", configured).stdout)["state"] == "closed"
     assert ran("cases", "--open", "--config", configured).stdout == ""
+    assert ran("reopen", number, "--config", configured, code=0).stdout.startswith(number)
+    words = ("--channel", "post", "--received", "2026-11-24T04:15", "--from", "els@example.nl", "--kind", "objection")
+    objection = ran("intake", *words, "--config", configured).stdout.strip()
+    assert "no identity is asked" in ran("ask-identity", objection, "--config", configured, code=1).stderr
     assert "no kind" in ran("intake", *words[:-1], "dansen", "--config", configured, code=1).stderr
     assert "there is no case" in ran("case", "KN-1999-0001", "--config", configured, code=1).stderr
 
