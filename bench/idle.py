@@ -69,7 +69,8 @@ def cpu(daemon: Daemon) -> float:
 
 
 async def quiet(daemon: Daemon) -> None:
-    """Wait until what a start brings along is done: five seconds with hardly any CPU."""
+    """Wait until what a start brings along is done: the second look, then five seconds with hardly any CPU."""
+    await until(lambda: daemon.heard("STATUS") and daemon.said.count("STATUS=watching") > 1, 90)
     for _ in range(12):
         before = cpu(daemon)
         await asyncio.sleep(5)
