@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
+from math import exp
 
 from mailbot import language
+from mailbot.likeness import ANY
 from mailbot.message import Address, Message
 from mailbot.rules import Rules, Sentence, Spoken, all_spoken, sentences
 
@@ -43,6 +45,7 @@ class Evidence:
     weight: float = 0.0
     watch: bool = False
     place: int = 0  # words of the text before it
+    counts: bool = True  # among the rules; the second opinion is added to their sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,49 @@ def classify(message: Message, rules: Rules) -> Verdict:
     evidence = [*_evidence(spoke), *_articles(f"{message.subject}\n{text}", rules)]
     told = {one.rule.sets for one in spoke if one.rule.sets and not one.rule.watch}
     automatic = _automatic(message, text, rules)
-    scores = _weighed(_of_letter(evidence, text, rules), told, rules)
-    return _verdict(message, text, rules, scores, evidence, told, automatic)
+    looks = rules.likeness.chances(said)
+    evidence += _likeness(looks, said, rules)
+    heard = _weighed(_of_letter(evidence, text, rules), told, rules)
+    scores = _together(heard, looks, rules, formal=_formal(text))
+    return _verdict(message, text, rules, scores, _chance(heard, looks, rules), evidence, told, automatic)
+
+
+LIKENESS = "likeness"  # the id under which the second opinion stands in the evidence
+
+
+def _likeness(looks: Mapping[str, float], said: Sequence[Sentence], rules: Rules) -> list[Evidence]:
+    """Return the second opinion as evidence: which kinds the text looks like, and the words that spoke most for it."""
+    return [
+        Evidence(f"{LIKENESS}-{name}", rules.likeness.telling(said, name), name, round(chance, 2), counts=False)
+        for name, chance in looks.items()
+        if name != ANY and chance >= rules.thresholds.review_kind
+    ]
+
+
+def _together(
+    scores: Mapping[str, float], looks: Mapping[str, float], rules: Rules, *, formal: bool
+) -> dict[str, float]:
+    """Return the mean of what the rules and the lessons say of each kind; a kind without lessons has only its rules.
+
+    A formal letter cites every right there is, so in one the lessons count for little.
+    """
+    share = rules.thresholds.likeness_formal if formal else rules.thresholds.likeness
+    return {
+        name: (1 - share) * scores.get(name, 0.0) + share * looks[name] if name in looks else scores[name]
+        for name in {*scores, *looks} - {ANY}
+    }
+
+
+def _chance(scores: Mapping[str, float], looks: Mapping[str, float], rules: Rules) -> float:
+    """Return how sure it is that something is asked: the surest rule, the likest kind and whether it asks at all.
+
+    Weighed as bench/likeness.py found best. Without lessons for a kind its rules stand for all three.
+    """
+    limits, heard = rules.thresholds, max(scores.values(), default=0.0)
+    new = max((score for name, score in scores.items() if name not in looks), default=0.0)
+    likest = max((chance for name, chance in looks.items() if name != ANY), default=0.0)
+    weight = limits.heard * heard + limits.likest * max(likest, new) + limits.asks * max(looks.get(ANY, 0.0), new)
+    return 1 / (1 + exp(limits.doubt - weight)) if heard or looks else 0.0
 
 
 def _judged(message: Message) -> str:
@@ -120,10 +164,14 @@ MANY_ARTICLES = 4
 FORMAL = 90  # words: a shorter mail that names the law is simply to the point
 
 
+def _formal(text: str) -> bool:
+    return len(text.split()) >= FORMAL and bool(REGULATION.search(text))
+
+
 def _of_letter(evidence: Sequence[Evidence], text: str, rules: Rules) -> dict[str, float]:
     """Add up; a formal letter says in its opening what it asks, and what follows mostly cites the law."""
     limits = rules.thresholds
-    if len(text.split()) < FORMAL or not REGULATION.search(text):
+    if not _formal(text):
         return _scores(evidence)
     opening = _scores([one for one in evidence if one.place < limits.lead])
     if max(opening.values(), default=0.0) < limits.kind:
@@ -141,7 +189,7 @@ def _scores(evidence: Iterable[Evidence]) -> dict[str, float]:
     scores: dict[str, float] = {}
     seen: set[tuple[str, str]] = set()
     for one in evidence:
-        if one.kind is None or one.watch or (one.kind, one.rule) in seen:
+        if one.kind is None or one.watch or not one.counts or (one.kind, one.rule) in seen:
             continue
         seen.add((one.kind, one.rule))
         scores[one.kind] = 1 - (1 - scores.get(one.kind, 0.0)) * (1 - one.weight)
@@ -165,16 +213,17 @@ def _verdict(
     text: str,
     rules: Rules,
     scores: Mapping[str, float],
+    top: float,
     evidence: Sequence[Evidence],
     told: set[str],
     automatic: str | None,
 ) -> Verdict:
     limits = rules.thresholds
-    top = max(scores.values(), default=0.0)
     if automatic == "list" and "behalf:service" not in told:
         top = 0.0  # a list's mail is everybody's, unless it is sent on one person's behalf (services do that)
-    decision, why = _decision(message, top, rules, withdrawn="withdrawn" in told, automatic=automatic)
+    decision, why = _decision(message, top, rules, told, automatic=automatic)
     floor = limits.kind if decision is Decision.REQUEST else limits.review_kind
+    floor = min(floor, max(scores.values(), default=1.0))  # what is asked has a kind: the likeliest
     order = {kind.name: place for place, kind in enumerate(rules.kinds)}
     kinds = sorted((k for k, score in scores.items() if score >= floor), key=lambda k: order.get(k, 99))
     if decision is Decision.OTHER or "withdrawn" in told:
@@ -196,21 +245,30 @@ def _verdict(
         reminder="reminder" in told,
         withdrawn="withdrawn" in told,
         evidence=tuple(evidence),
-        sums=tuple(sorted(((kind, round(score, 2)) for kind, score in scores.items()), key=lambda one: -one[1])),
+        sums=_sums(scores),
         defects=message.defects,
     )
 
 
+def _sums(scores: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """Return what each kind added up to, the surest first, without those nothing speaks for."""
+    shown = ((kind, round(score, 2)) for kind, score in scores.items() if score >= NOTHING)
+    return tuple(sorted(shown, key=lambda one: -one[1]))
+
+
+NOTHING = 0.05  # a sum below this is no hint
 SHORT = 200  # characters: below this the subject helps to tell the language
 
 
 def _decision(
-    message: Message, top: float, rules: Rules, *, withdrawn: bool, automatic: str | None
+    message: Message, top: float, rules: Rules, told: set[str], *, automatic: str | None
 ) -> tuple[Decision, str]:
     limits = rules.thresholds
     added = f"the evidence adds up to {top:.2f}"
-    asked = top >= (limits.request if automatic in {None, ABSENCE} else limits.automatic)
-    maybe = top >= limits.review
+    service = any(one.startswith("behalf:") for one in told)  # they send automatically, and ask for a person
+    surely = limits.request if automatic in {None, ABSENCE} else limits.review if service else limits.automatic
+    asked = top >= surely
+    maybe, withdrawn = top >= limits.review, "withdrawn" in told
     paths = (
         (message.unreadable and automatic, Decision.OTHER, "automatic and unreadable"),
         (message.unreadable, Decision.REVIEW, message.unreadable or ""),

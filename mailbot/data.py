@@ -53,7 +53,7 @@ def texts(name: str, *overrides: str) -> dict[str, str]:
 
 def phrases(files: Mapping[str, str]) -> dict[str, str]:
     """Return, of the texts in rules/, those that are about understanding."""
-    return {name: text for name, text in files.items() if name.endswith(".toml") and name not in ELSEWHERE}
+    return {name: text for name, text in files.items() if name.endswith((".toml", ".json")) and name not in ELSEWHERE}
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from mailbot.errors import OwnerMustFix
+from mailbot.likeness import Likeness
 
 SHORTENED = "art|artt|nr|tel|mevr|mw|dhr|mr|dr|drs|bijv|bv|evt|jl|incl|excl|abs|ggf|bzw|mme|mrs|inc|alt|vgl"
 WORD = re.compile(
@@ -91,11 +92,17 @@ class KindOfRequest:
 class Thresholds:
     """What the evidence must add up to."""
 
-    request: float = 0.7
-    review: float = 0.35
+    request: float = 0.8
+    review: float = 0.5
     automatic: float = 0.85  # from here a mail that no person sent just now is put to the owner all the same
-    kind: float = 0.55
+    kind: float = 0.45
     review_kind: float = 0.3
+    likeness: float = 0.5  # what looking like the lessons weighs beside the rules, for each kind
+    likeness_formal: float = 0.1  # the same in a formal letter, which cites every right there is
+    heard: float = 6.3  # whether anything is asked: the surest rule,
+    likest: float = 2.7  # the likest kind,
+    asks: float = 3.8  # whether it looks like a request at all,
+    doubt: float = 6.15  # and what they must outweigh
     ordinary: float = 0.5  # what is left of the evidence when the mail reads as business
     later: float = 0.4  # what a hint is worth further on in a formal letter, once its opening has said what it asks
     lead: int = 60  # words of a formal letter that are its opening
@@ -128,6 +135,14 @@ class Sentence:
     subject: bool = False
     place: int = 0  # words of the text before it
 
+    def meant(self) -> list[str]:
+        """Return the classes as they are meant: `not NAME` where a "not" turns one around, `?` when it asks."""
+        return meant(self)
+
+    def at(self, place: int) -> list[str]:
+        """Return the classes that stand at this word."""
+        return [name for name, places in self.places.items() if place in places]
+
     def said(self, first: int, last: int) -> str:
         """Return the words from one place to another."""
         return " ".join(self.words[max(first, 0) : last + 1])
@@ -147,12 +162,14 @@ class Rules:
     explained: Mapping[str, tuple[str, ...]]
     surer: Mapping[str, float]
     firm: frozenset[str | None]
+    likeness: Likeness = field(default_factory=Likeness)
 
 
 def parse(files: Mapping[str, str]) -> Rules:
     """Return the rules in these TOML files (name -> text). OwnerMustFix lists every problem with file and line."""
     problems: list[str] = []
-    tables = {name: _table(name, text, problems) for name, text in files.items()}
+    likeness = _likeness(files.get(LIKENESS_FILE), problems)
+    tables = {name: _table(name, text, problems) for name, text in files.items() if name != LIKENESS_FILE}
     classes = _classes(tables)
     kinds = tuple(sorted((_kind(name, t) for name, t in tables.items() if name.startswith("kinds/")), key=_order))
     rules = tuple(_rules(files, tables, classes, problems))
@@ -172,6 +189,7 @@ def parse(files: Mapping[str, str]) -> Rules:
         explained={name: tuple(by) for name, by in merged["explained"].items()},
         surer=merged["surer"],
         firm=frozenset(merged["firm"].get("kinds", ())),
+        likeness=likeness,
     )
     if not kinds:
         problems.append("rules/kinds: there is no kind of request: put at least one file there")
@@ -180,6 +198,18 @@ def parse(files: Mapping[str, str]) -> Rules:
     if problems:
         raise OwnerMustFix(problems)
     return found
+
+
+LIKENESS_FILE = "likeness.json"
+
+
+def _likeness(text: str | None, problems: list[str]) -> Likeness:
+    """Return what the examples taught, or no opinion where the file is not there."""
+    try:
+        return Likeness.parse(text) if text is not None else Likeness()
+    except msgspec.MsgspecError as error:
+        problems.append(f"rules/{LIKENESS_FILE}: {error}")
+        return Likeness()
 
 
 def _order(kind: KindOfRequest) -> tuple[int, str]:
@@ -568,6 +598,16 @@ def _in_sentence(rule: Rule, sentence: Sentence) -> str:
         if (rule.negation == "ignored" or fits) and not _led(rule, sentence, low, high):
             return sentence.said(low, high)
     return ""
+
+
+def meant(sentence: Sentence) -> list[str]:
+    """Return what stands in a sentence as it is meant: classes, `not NAME` where a "not" turns one, `?` if it asks."""
+    denied = "not" in sentence.places or "not_that" in sentence.places
+    names = [
+        f"not {name}" if denied and all(_turned(sentence, place) for place in places) else name
+        for name, places in sentence.places.items()
+    ]
+    return [*sorted(names), *(["?"] if sentence.question else [])]
 
 
 def _turned(sentence: Sentence, deed: int) -> bool:

@@ -1,0 +1,129 @@
+"""How much a text looks like the lessons: invented mails whose kinds are known (bench/lessons).
+
+Owns the second opinion beside the rules: weights of words and of word classes, made by `bench/likeness.py` and kept as
+data in rules/likeness.json. Must never read a disk, never decide alone (the rules speak too, and a threshold decides),
+and never be made from anybody's real mail.
+
+A word is known by itself and by every four letters in it, so a typing error, an ending or a compound still counts.
+Weights add up over words, so a text costs one look-up a word; the sum is divided by its own length and made a chance.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import exp, sqrt
+from operator import add
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from mailbot.rules import Sentence
+
+ANY = "any"  # the last name: whether it asks for anything at all
+LETTERS = 4  # of a word at a time
+NEAR = 3  # sentences that are judged together: a request is made in fewer
+SENTENCES = 80  # of one text that are judged: a longer one has said it by then
+REMEMBERED = 50_000  # words whose weights are kept added up
+WORDS = re.compile(r"[a-z]+")
+
+Pull = tuple[tuple[float, ...], float]  # what a word adds for each name, and to the length
+
+
+class Weights(msgspec.Struct, forbid_unknown_fields=True):
+    """The file: names, and for each piece its rarity and its weights in steps of `unit`."""
+
+    lessons: str  # SHA-256 of the files it was made from
+    unit: float
+    names: tuple[str, ...]
+    bias: tuple[float, ...]
+    words: dict[str, tuple[int, ...]]
+    classes: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """Weights that are ready to be added up. Without names it has no opinion."""
+
+    names: tuple[str, ...] = ()
+    bias: tuple[float, ...] = ()
+    words: Mapping[str, Pull] = field(default_factory=dict)
+    classes: Mapping[str, Pull] = field(default_factory=dict)
+    known: dict[str, Pull] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "Likeness":
+        """Return the weights in rules/likeness.json; msgspec.ValidationError or DecodeError says what is wrong."""
+        found = msgspec.json.decode(text.encode(), type=Weights)
+        return cls(
+            found.names,
+            found.bias,
+            {piece: _pull(steps, found.unit) for piece, steps in found.words.items()},
+            {name: _pull(steps, found.unit) for name, steps in found.classes.items()},
+        )
+
+    def chances(self, said: Sequence["Sentence"]) -> dict[str, float]:
+        """Return how much the text looks like a request of each kind, and of any, from 0 to 1.
+
+        Half of it is the whole text and half its most telling sentences, so that a long story does not drown a request.
+        """
+        if not self.names or not said:
+            return {}
+        parts = [self._sentence(one) for one in said[:SENTENCES]]
+        whole = self._chance(parts)
+        near = parts if 1 < len(parts) <= NEAR else []
+        windows = [[part] for part in near] or [parts[at : at + NEAR] for at in range(max(len(parts) - NEAR + 1, 0))]
+        best = [whole, *(self._chance(window) for window in windows)]
+        return {name: (whole[place] + max(one[place] for one in best)) / 2 for place, name in enumerate(self.names)}
+
+    def telling(self, said: Sequence["Sentence"], name: str, most: int = 4) -> str:
+        """Return the words that spoke most for this kind, in the order they stand."""
+        place, spoke = self.names.index(name), dict[str, float]()
+        for one in said[:SENTENCES]:
+            for at, word in enumerate(one.words):
+                if word.isalpha():
+                    spoke.setdefault(word, self._word(word)[0][place])
+                    spoke[word] += sum(self.classes[c][0][place] for c in one.at(at) if c in self.classes)
+        best = sorted(spoke, key=lambda word: -spoke[word])[:most]
+        return " ".join(word for word in spoke if word in best)
+
+    def _sentence(self, one: "Sentence") -> tuple[Pull, Pull]:
+        return (
+            self._sum(self._word(word) for word in sorted(set(one.words)) if word.isalpha()),
+            self._sum(self.classes[name] for name in one.meant() if name in self.classes),
+        )
+
+    def _word(self, word: str) -> Pull:
+        found = self.known.get(word)
+        if found is None:
+            found = self._sum(self.words[piece] for piece in pieces(word) if piece in self.words)
+            if len(self.known) < REMEMBERED:
+                self.known[word] = found
+        return found
+
+    def _sum(self, pulls: Iterable[Pull]) -> Pull:
+        total, length = (0.0,) * len(self.names), 0.0
+        for weights, more in pulls:
+            if more:
+                total, length = tuple(map(add, total, weights)), length + more
+        return total, length
+
+    def _chance(self, parts: Sequence[tuple[Pull, Pull]]) -> list[float]:
+        sums = self.bias
+        for side in (0, 1):
+            total, length = self._sum(part[side] for part in parts)
+            if length:
+                scale = 1 / sqrt(length)
+                sums = tuple(one + weight * scale for one, weight in zip(sums, total, strict=True))
+        return [1 / (1 + exp(-max(-30.0, min(30.0, one)))) for one in sums]
+
+
+def pieces(word: str) -> list[str]:
+    """Return the word itself and every four letters of it, its ends marked."""
+    whole = f"^{word[:40]}$"
+    return [whole, *dict.fromkeys(whole[at : at + LETTERS] for at in range(len(whole) - LETTERS + 1))]
+
+
+def _pull(steps: tuple[int, ...], unit: float) -> Pull:
+    rarity, *weights = (step * unit for step in steps)
+    return tuple(rarity * weight for weight in weights), rarity * rarity

@@ -1,0 +1,93 @@
+"""How much a text looks like the lessons: a second opinion beside the rules, made from invented mails kept with it."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from mailbot import data
+from mailbot.classify import LIKENESS, classify
+from mailbot.errors import OwnerMustFix
+from mailbot.likeness import ANY, Likeness
+from mailbot.message import Message
+from mailbot.rules import LIKENESS_FILE, parse, sentences
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = data.phrases(data.texts("rules"))
+RULES = parse(FILES)
+
+
+def chances(text):
+    return RULES.likeness.chances(sentences(text, RULES.classes))
+
+
+def test_the_weights_were_made_from_the_lessons_that_are_here():
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "bench" / "lessons").glob("*.txt")):
+        digest.update(path.read_bytes())
+    assert json.loads(FILES[LIKENESS_FILE])["lessons"] == digest.hexdigest(), "run bench/likeness.py"
+
+
+def test_every_kind_the_rules_know_has_lessons():
+    assert {kind.name for kind in RULES.kinds} == set(RULES.likeness.names) - {ANY}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Doe mij maar een afschrift van wat er over mij in die kast ligt.", "access"),
+        ("Gooi alles wat over mij gaat maar in de prullenbak.", "erasure"),
+        ("Mijn huisnumer klopt niet meer, kunnen jullie dat bijwerken?", "rectification"),
+        ("Bel me niet meer met die verkooppraatjes.", "objection"),
+    ],
+)
+def test_a_text_in_other_words_looks_like_its_kind(text, kind):
+    found = chances(text)
+    assert max((name for name in found if name != ANY), key=found.get) == kind
+    assert found[ANY] > 0.5
+
+
+def test_business_looks_like_nothing():
+    assert chances("Kunnen jullie morgen de nieuwe printer aansluiten?")[ANY] < 0.5
+
+
+def test_a_request_in_the_middle_of_a_story_is_not_drowned():
+    story = "We waren op vakantie in Drenthe. Het regende elke dag. De kinderen vonden het prachtig. "
+    asked = "Verwijder alsjeblieft mijn account en al mijn gegevens. "
+    assert chances(story + asked + story)["erasure"] > 2 * chances(story)["erasure"]
+
+
+def test_the_opinion_is_shown_with_the_words_that_spoke_most():
+    verdict = classify(Message("0" * 64, written="Wis al mijn gegevens uit jullie systeem alsjeblieft."), RULES)
+    (shown,) = [one for one in verdict.evidence if one.rule == f"{LIKENESS}-erasure"]
+    assert "wis" in shown.text
+    assert 0.5 < shown.weight <= 1
+
+
+def test_without_the_file_the_rules_speak_alone():
+    rules = parse({name: text for name, text in FILES.items() if name != LIKENESS_FILE})
+    assert rules.likeness.chances(sentences("Wis mijn gegevens.", rules.classes)) == {}
+    assert classify(Message("0" * 64, written="Ik wil dat u mijn gegevens verwijdert."), rules).kinds == ("erasure",)
+
+
+def test_a_broken_file_stops_the_start():
+    with pytest.raises(OwnerMustFix, match=r"rules/likeness\.json"):
+        parse({**FILES, LIKENESS_FILE: FILES[LIKENESS_FILE][:1000]})
+
+
+def test_an_opinion_costs_no_more_than_its_text_is_long():
+    def spent(length):
+        said = sentences("mijn gegevens xyzzy wissen " * length, RULES.classes)
+        started = time.process_time()
+        RULES.likeness.chances(said)
+        return time.process_time() - started
+
+    spent(100)
+    assert spent(40_000) < max(30 * spent(2_000), 0.2)
+
+
+def test_nothing_said_is_no_opinion():
+    assert RULES.likeness.chances([]) == {}
+    assert Likeness().chances(sentences("hallo", RULES.classes)) == {}
