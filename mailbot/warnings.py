@@ -130,7 +130,9 @@ def _of_rung(case: Case, now: datetime, rung: Rung, dates: dict[str, tuple[date,
         day, clock = dates[rung.of]
         left = (day - now.date()).days
         if left < 0 and rung.each_working_day_after:
-            reached = f"late-{now.date().isoformat()}" if is_working_day(now.date()) else ""
+            # At the weekend only what standing still left unsaid: the last step before the date.
+            last = str(min(rung.working_days_before, default=""))
+            reached = f"late-{now.date().isoformat()}" if is_working_day(now.date()) else last
         else:
             reached = _reached(now.date(), day, rung.working_days_before)
         if reached:
