@@ -196,8 +196,9 @@ def test_people_are_understood_in_their_own_words():
     right = sum(set(one.kinds) == wanted for wanted, one in verdicts)
     lost = [one for wanted, one in verdicts if wanted and one.decision == "other"]
     fooled = [one for wanted, one in verdicts if not wanted and one.decision == "request"]
-    assert right >= 0.9 * len(verdicts)
-    assert (lost, fooled) == ([], [])
+    assert right >= 0.95 * len(verdicts)
+    assert len(lost) <= 0.01 * sum(bool(wanted) for wanted, _ in verdicts), "the aim: 99 of 100 are not left alone"
+    assert fooled == []
 
 
 @pytest.mark.parametrize(
