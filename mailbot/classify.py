@@ -4,7 +4,7 @@ Owns adding up what the rules saw. Must never decide what is done about it, nor 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -80,7 +80,8 @@ def classify(message: Message, rules: Rules) -> Verdict:
     looks = rules.likeness.chances(said)
     evidence += _likeness(looks, said, rules)
     heard = _weighed(_of_letter(evidence, text, rules), told, rules)
-    scores = _together(heard, looks, rules, formal=_formal(text))
+    named = _named(evidence)
+    scores = _together(heard, looks, rules, set(looks) if _formal(text) else named)
     return _verdict(message, text, rules, scores, _chance(heard, looks, rules), evidence, told, automatic)
 
 
@@ -97,15 +98,17 @@ def _likeness(looks: Mapping[str, float], said: Sequence[Sentence], rules: Rules
 
 
 def _together(
-    scores: Mapping[str, float], looks: Mapping[str, float], rules: Rules, *, formal: bool
+    scores: Mapping[str, float], looks: Mapping[str, float], rules: Rules, plain: Set[str]
 ) -> dict[str, float]:
     """Return the mean of what the rules and the lessons say of each kind; a kind without lessons has only its rules.
 
-    A formal letter cites every right there is, so in one the lessons count for little.
+    Of the plain kinds the lessons count for little: those of a formal letter, which cites every right there is, and
+    those that are named by their article.
     """
-    share = rules.thresholds.likeness_formal if formal else rules.thresholds.likeness
+    limits = rules.thresholds
+    share = {name: limits.likeness_formal if name in plain else limits.likeness for name in looks}
     return {
-        name: (1 - share) * scores.get(name, 0.0) + share * looks[name] if name in looks else scores[name]
+        name: (1 - share.get(name, 0.0)) * scores.get(name, 0.0) + share.get(name, 0.0) * looks.get(name, 0.0)
         for name in {*scores, *looks} - {ANY}
     }
 
@@ -160,6 +163,11 @@ def _articles(text: str, rules: Rules) -> list[Evidence]:
     return list(found.values())
 
 
+def _named(evidence: Iterable[Evidence]) -> set[str | None]:
+    """Return the kinds that are named by their article."""
+    return {one.kind for one in evidence if one.rule.startswith("article-")}
+
+
 MANY_ARTICLES = 4
 FORMAL = 90  # words: a shorter mail that names the law is simply to the point
 
@@ -176,7 +184,7 @@ def _of_letter(evidence: Sequence[Evidence], text: str, rules: Rules) -> dict[st
     opening = _scores([one for one in evidence if one.place < limits.lead])
     if max(opening.values(), default=0.0) < limits.kind:
         return _scores(evidence)
-    named = rules.firm & {one.kind for one in evidence if one.rule.startswith("article-")}
+    named = rules.firm & _named(evidence)
     later = [
         one if one.place < limits.lead or one.kind in named else replace(one, weight=one.weight * limits.later)
         for one in evidence

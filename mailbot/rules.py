@@ -104,7 +104,7 @@ class Thresholds:
     asks: float = 3.8  # whether it looks like a request at all,
     doubt: float = 6.15  # and what they must outweigh
     ordinary: float = 0.5  # what is left of the evidence when the mail reads as business
-    later: float = 0.4  # what a hint is worth further on in a formal letter, once its opening has said what it asks
+    later: float = 0.3  # what a hint is worth further on in a formal letter, once its opening has said what it asks
     lead: int = 60  # words of a formal letter that are its opening
     beside: float = 0.62  # a kind that another one explains is kept only when it is at least this sure
 
