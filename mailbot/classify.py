@@ -4,7 +4,8 @@ Owns adding up what the rules saw. Must never decide what is done about it, nor 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -81,7 +82,7 @@ def classify(message: Message, rules: Rules) -> Verdict:
     evidence += _likeness(looks, said, rules)
     heard = _weighed(_of_letter(evidence, text, rules), told, rules)
     named = _named(evidence)
-    scores = _together(heard, looks, rules, set(looks) if _formal(text) else named)
+    scores = _together(heard, looks, rules, named | (set(looks) if _formal(text) else set()))
     return _verdict(message, text, rules, scores, _chance(heard, looks, rules), evidence, told, automatic)
 
 
@@ -98,7 +99,7 @@ def _likeness(looks: Mapping[str, float], said: Sequence[Sentence], rules: Rules
 
 
 def _together(
-    scores: Mapping[str, float], looks: Mapping[str, float], rules: Rules, plain: Set[str]
+    scores: Mapping[str, float], looks: Mapping[str, float], rules: Rules, plain: AbstractSet[str]
 ) -> dict[str, float]:
     """Return the mean of what the rules and the lessons say of each kind; a kind without lessons has only its rules.
 
@@ -163,9 +164,9 @@ def _articles(text: str, rules: Rules) -> list[Evidence]:
     return list(found.values())
 
 
-def _named(evidence: Iterable[Evidence]) -> set[str | None]:
+def _named(evidence: Iterable[Evidence]) -> set[str]:
     """Return the kinds that are named by their article."""
-    return {one.kind for one in evidence if one.rule.startswith("article-")}
+    return {one.kind for one in evidence if one.kind and one.rule.startswith("article-")}
 
 
 MANY_ARTICLES = 4
