@@ -8,7 +8,7 @@ letters are known by their Message-ID.
 import re
 from dataclasses import replace
 
-from mailbot.arrivals import Reader, batches
+from mailbot.arrivals import Reader
 from mailbot.case import Case
 from mailbot.client import ClientRecord
 from mailbot.deadlines import terms
@@ -35,7 +35,7 @@ async def look_at_sent(world: World, reader: Reader) -> int:
         return 0
     uids = await world.imap.call(world.imap.mailbox.uids_from, first, folder)
     count = 0
-    async for batch in batches(world, uids, folder):
+    async for batch in world.imap.each(world.imap.mailbox.fetch(uids, folder)):
         for fetched in batch:
             count += not _is_ours(world, fetched.raw) and _seen(world, reader, reader.read(fetched.raw))
     _mark(world, uidvalidity, max(following, *(uid + 1 for uid in uids)) if uids else following)

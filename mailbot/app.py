@@ -164,7 +164,7 @@ class App:
         summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
         await file_answered(self.world, house.reader)
         await look_at_sent(self.world, house.reader)
-        summary.gaps += await nightly.count(self.world, house.reader, house.doubts)
+        summary.gaps += await nightly.count(self.world, house.reader)
         summary.reviews += await look_at_review(self.world, house.reader)
         ask_about_stops(self.world)
         summary.warnings += tick(self.world, house.ladder, self.settings, house.ending.client_years)
@@ -295,7 +295,7 @@ class App:
             LOG.error("the configuration was not reloaded, the old one stays in force: %s", error)  # noqa: TRY400
             return
         self.settings, self.house = settings, house
-        self.world.composed = house.composed
+        self.world.composed, self.world.retry = house.composed, house.retry
         self.world.desk = desk_of(settings, house, self.world.register.key)
         LOG.info("the configuration was reloaded")
 

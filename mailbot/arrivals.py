@@ -75,7 +75,6 @@ class Doubts:
 
     emptied_from: int = 50
     emptied_to: int = 0
-    message_tries: int = 3
 
 
 async def take_in(
@@ -98,7 +97,7 @@ async def take_in(
     async with aclosing(_ahead(_understood(world, reader, uids))) as arriving:
         async for batch in arriving:
             for arrived in batch:
-                _take(world, reader, doubts, (status.uidvalidity, *arrived), done)
+                _take(world, reader, (status.uidvalidity, *arrived), done)
             unsettled += len(batch)
             if unsettled >= CHUNK:
                 await _rounded_off(world, settle, done, batch[-1][0].uid + 1, status.messages)
@@ -124,7 +123,7 @@ async def _rounded_off(
     _mark(world, next_uid, messages)
 
 
-async def look_again(world: World, reader: Reader, doubts: Doubts, first: int) -> int:
+async def look_again(world: World, reader: Reader, first: int) -> int:
     """Take the messages from `first` up to the water mark a second time; return how many cases that opened.
 
     What was handled is known and left alone, so this opens one only for a message that was never seen, or that the
@@ -139,7 +138,7 @@ async def look_again(world: World, reader: Reader, doubts: Doubts, first: int) -
     async with aclosing(_ahead(_understood(world, reader, uids))) as batches:
         async for batch in batches:
             for arrived in batch:
-                _take(world, reader, doubts, (watch.uidvalidity, *arrived), done)
+                _take(world, reader, (watch.uidvalidity, *arrived), done)
     return done.cases + done.reviews
 
 
@@ -183,19 +182,12 @@ async def _understood(world: World, reader: Reader, uids: Sequence[int]) -> Asyn
     """
     steps, many = (reader.read, reader.classify), len(uids) >= MANY
     try:
-        async with aclosing(_ahead(batches(world, uids))) as found_batches:
+        async with aclosing(_ahead(world.imap.each(world.imap.mailbox.fetch(uids)))) as found_batches:
             async for batch in found_batches:
                 found = await world.understanding.of([one.raw for one in batch], steps, many=many)
                 yield list(zip(batch, found, strict=True))
     finally:
         await world.understanding.close()
-
-
-async def batches(world: World, uids: Sequence[int], folder: str | None = None) -> AsyncGenerator[list[Fetched], None]:
-    """Batches as the server gives them, each fetched in the mailbox's thread while nothing else needs it."""
-    found = world.imap.mailbox.fetch(uids, folder)
-    while (batch := await world.imap.call(next, found, None)) is not None:
-        yield batch
 
 
 async def _ahead(source: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
@@ -260,9 +252,7 @@ def ask_about_stops(world: World) -> None:
             commit_plan(world, Plan(f"letters are held: {stop.why}", (notice,), world.desk.owner), None, world.now())
 
 
-def _take(
-    world: World, reader: Reader, doubts: Doubts, arrived: tuple[int, Fetched, Understood | None], done: TakenIn
-) -> None:
+def _take(world: World, reader: Reader, arrived: tuple[int, Fetched, Understood | None], done: TakenIn) -> None:
     """Take one message in; one that breaks something is counted and, at last, set aside (R5)."""
     uidvalidity, fetched, understood = arrived
     try:
@@ -272,7 +262,7 @@ def _take(
     except Exception as error:  # noqa: BLE001 - total: one bad message must not stop the rest
         # Anything else is a bug. Its text may quote the mail, so only its class and place reach the log.
         LOG.error("message UID %s could not be handled: %s", fetched.uid, where(error))  # noqa: TRY400 - no traceback
-        if _set_aside(world, doubts, uidvalidity, fetched):
+        if _set_aside(world, uidvalidity, fetched):
             done.aside.append(fetched.uid)
         return
     done.messages += 1
@@ -415,15 +405,16 @@ def sent_lately(register: Register, address: str, now: datetime) -> Sent:
     )
 
 
-def _set_aside(world: World, doubts: Doubts, uidvalidity: int, fetched: Fetched) -> bool:
+def _set_aside(world: World, uidvalidity: int, fetched: Fetched) -> bool:
     """Count the failure on disk; at the last one tell the owner. True when the message is set aside now."""
     now, key = world.now(), f"{uidvalidity}/{fetched.uid}"
     with world.register.transaction():
         office = world.register.office
         tries = office.tries.get(key, 0) + 1
         world.register.commit_office(replace(office, tries={**office.tries, key: tries}))
-        if tries < doubts.message_tries:
-            raise TryLater(f"message UID {fetched.uid} could not be handled ({tries} of {doubts.message_tries} tries)")
+        if tries < world.retry.message_tries:
+            so_far = f"{tries} of {world.retry.message_tries} tries"
+            raise TryLater(f"message UID {fetched.uid} could not be handled ({so_far})")
         facts = {
             "number": "",
             "address": "",

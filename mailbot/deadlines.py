@@ -16,7 +16,6 @@ PROMISE_DAYS = 28  # "within four weeks"
 STATEMENT_DAYS = 30  # "within 30 days"
 LEGAL_MONTHS = 1
 EXTENDED_MONTHS = 3  # one month and two further ones, counted from receipt
-BREACH_HOURS = 72  # GDPR 33(1); hours do not roll to a working day
 SATURDAY = 5
 
 
@@ -40,11 +39,6 @@ class Terms:
     def limit(self) -> date:
         """The last day the law allows as things stand."""
         return self.extended_to or self.legal_limit
-
-    @property
-    def earliest(self) -> date:
-        """The first of the three dates: the one the owner is warned about."""
-        return min(self.promise, self.statement_term, self.legal_limit)
 
 
 def terms(received: date, *, extended: bool = False, waited: int = 0, waiting_since: date | None = None) -> Terms:
@@ -127,13 +121,6 @@ def public_holidays(year: int) -> dict[date, str]:
 def working_days_between(start: date, end: date) -> int:
     """Return how many working days lie after `start` up to and including `end`; 0 when `end` is not later."""
     return sum(is_working_day(start + timedelta(days=step)) for step in range(1, (end - start).days + 1))
-
-
-def next_working_day(day: date) -> date:
-    """Return the day itself when it is a working day, else the first one after it."""
-    while not is_working_day(day):
-        day += timedelta(days=1)
-    return day
 
 
 def _long(day: date) -> str:

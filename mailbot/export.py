@@ -96,9 +96,7 @@ def _allowed(case: Case, file: Path) -> None:
 async def _messages(world: World, house: House, archive: Archive, target: zipfile.ZipFile) -> None:
     """Put in the messages of the client's folder, one at a time: a mailbox may be larger than memory."""
     folder = NAMES[archive.language]["mail"]
-    messages = world.imap.mailbox.whole(archive.record.folder or "")
-    while (found := await world.imap.call(next, messages, None)) is not None:
-        _, raw, at = found
+    async for _, raw, at in world.imap.each(world.imap.mailbox.whole(archive.record.folder or "")):
         message = house.reader.read(raw)
         if not _theirs(message, archive.record):
             archive.left_out += 1

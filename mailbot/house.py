@@ -86,13 +86,12 @@ def furnish(settings: Settings, rules_to_try: str = "") -> House:
             partial(classify, rules=rules),
             policy,
         ),
-        doubts=Doubts(
-            limits["mailbox"]["emptied_from"], limits["mailbox"]["emptied_to"], limits["retry"]["message_tries"]
-        ),
+        doubts=Doubts(limits["mailbox"]["emptied_from"], limits["mailbox"]["emptied_to"]),
         retry=Retry(
             tuple(timedelta(minutes=pause) for pause in limits["retry"]["pauses"]),
             timedelta(days=limits["retry"]["give_up_days"]),
             timedelta(hours=limits["retry"]["tell_owner_hours"]),
+            limits["retry"]["message_tries"],
         ),
         ladder=ladder,
         links=buttons[0],

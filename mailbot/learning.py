@@ -5,7 +5,6 @@ than `examples.py` leaves of it, and never take a move for more than what it say
 from it into the inbox "this is no request". Anything else the owner does with his mail is his own affair.
 """
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from mailbot.client import ClientRecord, Example, SeenMessage
 from mailbot.decide import Delivery, reviewed
 from mailbot.examples import Keeping, expired, kept_words
 from mailbot.mailbox import Fetched
+from mailbot.message import digest_of
 from mailbot.perform import World, commit_plan
 from mailbot.register import Review
 from mailbot.review import MOVED, case_of
@@ -75,14 +75,13 @@ def _in_inbox(seen: SeenMessage, world: World) -> bool:
 
 async def _among(world: World, folder: str | None, uids: Sequence[int], digest: str) -> bytes | None:
     for one in await _fetched(world, folder, uids):
-        if hashlib.sha256(one.raw).hexdigest() == digest:
+        if digest_of(one.raw) == digest:
             return one.raw
     return None
 
 
 async def _fetched(world: World, folder: str | None, uids: Sequence[int]) -> list[Fetched]:
-    batches = await world.imap.call(lambda: list(world.imap.mailbox.fetch(uids, folder)))
-    return [one for batch in batches for one in batch]
+    return [one async for batch in world.imap.each(world.imap.mailbox.fetch(uids, folder)) for one in batch]
 
 
 def _forget(world: World, keeping: Keeping) -> None:
@@ -115,7 +114,7 @@ async def look_at_review(world: World, reader: Reader) -> int:
     met = set(before.there.values()) if before else set()
     count = 0
     for one in fresh:
-        digest = hashlib.sha256(one.raw).hexdigest()
+        digest = digest_of(one.raw)
         if before is not None and digest not in met:
             count += _put_to_the_owner(world, reader, uidvalidity, one)
         known[str(one.uid)] = digest

@@ -49,6 +49,9 @@ class Sender:
     timezone: str = "Europe/Amsterdam"
 
 
+EXAMPLE = Sender("Voorbeeld", "info@example.nl", "https://example.nl/", "owner@example.nl")  # signs the samples
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """One letter in one language: its texts, whom it is for, and facts to try it with."""
@@ -210,31 +213,26 @@ def _samples(letter: str, language: str, template: Template, templates: Template
 
 def _tried(templates: Templates) -> Iterator[str]:
     """Render every letter with its sample facts, so that a wrong name stops the start and not a client's letter."""
-    sender = Sender("Voorbeeld", "info@example.nl", "https://example.nl/", "owner@example.nl")
     for language in {language for letter, language in templates.letters if letter == "digest"}:
         missing = [name for name in OWNERS_WORDS if name not in templates.words[language]]
         yield from (f"templates/{language}/words.toml: there is no [{name}]" for name in missing)
     for (letter, language), template in templates.letters.items():
         try:
             for sample in _samples(letter, language, template, templates):
-                compose(sample, sender, templates)
+                compose(sample, EXAMPLE, templates)
         except (TemplateError, OwnerMustFix, KeyError, ValueError, TypeError) as error:
             yield f"templates/{language}/{letter}.txt: {error}"
 
 
 def texts(templates: Templates) -> Iterator[str]:
     """Yield what our letters to persons say: each with its sample, and about every kind, in its language."""
-    sender = Sender("Voorbeeld", "info@example.nl", "https://example.nl/", "owner@example.nl")
-    for language in {language for letter, language in templates.letters if letter == "digest"}:
-        missing = [name for name in OWNERS_WORDS if name not in templates.words[language]]
-        yield from (f"templates/{language}/words.toml: there is no [{name}]" for name in missing)
     for (letter, language), template in templates.letters.items():
         if template.audience == "person":
             sample = sample_letter(letter, language, template)
             for kinds in (template.sample.get("kinds", []), *([kind] for kind in templates.labels)):
                 about = replace(sample, facts={**sample.facts, "kinds": kinds})
                 with suppress(OwnerMustFix, TemplateError):  # not every letter can be about every kind
-                    yield template.body.render(_context(about, sender, templates))
+                    yield template.body.render(_context(about, EXAMPLE, templates))
 
 
 def sample_letter(letter: str, language: str, template: Template) -> QueuedLetter:

@@ -7,7 +7,6 @@ with it (failure-cases 1.1). The only header value that is ever searched for is 
 IDLE is a hint and the scan by UID is the truth: whatever the connection does, the caller looks again.
 """
 
-import hashlib
 import logging
 import re
 import select
@@ -33,6 +32,7 @@ from imapclient.exceptions import (
 from mailbot import folders, large
 from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix, Refused, TryLater
 from mailbot.folders import Namespace
+from mailbot.message import digest_of
 
 LOG = logging.getLogger(__name__)
 WHOLE = 256 * 1024  # bytes: larger messages are fetched by their structure (large.py)
@@ -502,7 +502,7 @@ class Mailbox:
             return self._digests(folder, client.search()[-(SAME + count) :])
 
     def _digests(self, folder: str, uids: Sequence[int]) -> set[str]:
-        return {hashlib.sha256(one.raw).hexdigest() for batch in self.fetch(uids, folder) for one in batch}
+        return {digest_of(one.raw) for batch in self.fetch(uids, folder) for one in batch}
 
     def _transfer(self, client: IMAPClient, folder: str, present: Sequence[Move]) -> set[int]:
         """Bring the messages over and return the UIDs that were seen in the target."""

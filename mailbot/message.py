@@ -134,13 +134,18 @@ class Reading:
 
 def read(raw: bytes, reading: Reading) -> Message:
     """Return the Message these bytes are. Never raises: what could not be understood is in `defects`."""
-    digest = hashlib.sha256(raw).hexdigest()
+    digest = digest_of(raw)
     try:
         return _read(raw, digest, reading)
     except RecursionError:
         return Message(digest, unreadable="nested too deep", defects=("nested too deep",))
     except Exception as error:  # noqa: BLE001 - total by contract: odd bytes are the owner's to look at, not ours to fail on
         return Message(digest, unreadable="damaged", defects=(f"could not be read ({type(error).__name__})",))
+
+
+def digest_of(raw: bytes) -> str:
+    """Return the digest a message is known by: SHA-256 over the bytes that were read, hexadecimal."""
+    return hashlib.sha256(raw).hexdigest()
 
 
 def _read(raw: bytes, digest: str, reading: Reading) -> Message:

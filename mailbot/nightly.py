@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mailbot import due
-from mailbot.arrivals import Doubts, Reader, look_again
+from mailbot.arrivals import Reader, look_again
 from mailbot.client import Filing
 from mailbot.errors import TryLater
 from mailbot.perform import World, commit_plan
@@ -39,13 +39,13 @@ def _last(office: Office) -> datetime | None:
     return office.watch.since if office.watch else None
 
 
-async def count(world: World, reader: Reader, doubts: Doubts) -> int:
+async def count(world: World, reader: Reader) -> int:
     """Compare mailbox and register when a night has passed since the last time; return how many gaps are new."""
     now, office = world.now(), world.register.office
     last, watch = _last(office), office.watch
     if last is None or watch is None or not due.a_night_passed(now, last):
         return 0
-    fresh = list(_unseen(await look_again(world, reader, doubts, _first(office))))
+    fresh = list(_unseen(await look_again(world, reader, _first(office))))
     empty, told = await _empty_folders(world), office.marks.get(TOLD, "").split()
     fresh += [gap for number, gap in empty.items() if number not in told]
     with world.register.transaction():

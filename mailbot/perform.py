@@ -11,13 +11,13 @@ letter under the same Message-ID (failure-cases 1.2, S3, S11).
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.message import EmailMessage
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from mailbot import record as records
 from mailbot.case import Event
@@ -52,6 +52,12 @@ class ImapThread:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, lambda: step(*args, **kwargs))
 
+    async def each(self, batches: Iterator[R]) -> AsyncGenerator[R, None]:
+        """Yield what the mailbox yields, each fetched in its thread while nothing else needs it."""
+        done = object()
+        while (batch := await self.call(next, batches, done)) is not done:
+            yield cast("R", batch)
+
     def close(self) -> None:
         """Let the thread finish the step in hand, then end it."""
         self._executor.shutdown(wait=True)
@@ -59,11 +65,12 @@ class ImapThread:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How a letter refused for the moment is offered again; rules/limits.toml has the numbers and their reasons."""
+    """How often and when what failed is tried again; rules/limits.toml has the numbers and their reasons."""
 
     pauses: tuple[timedelta, ...] = (timedelta(minutes=5),)
     give_up: timedelta = timedelta(days=4)
     tell_owner: timedelta = timedelta(hours=4)
+    message_tries: int = 3  # a message that breaks something this often is set aside
 
     def next_try(self, attempts: int, now: datetime) -> datetime:
         """Return the moment of the next attempt after this many failed ones."""

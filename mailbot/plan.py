@@ -93,22 +93,13 @@ class FileUnder:
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
-    """Leave the message where it is with a flag: it broke something `tries` times and the owner was told."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class StopLetters:
     """Something improbable happened: no letter to a person leaves until the owner says so."""
 
     why: str
 
 
-Action = (
-    OpenCase | RecordEvent | Remember | SendLetter | ReleaseLetters | NotifyOwner | FileUnder | SetAside | StopLetters
-)
+Action = OpenCase | RecordEvent | Remember | SendLetter | ReleaseLetters | NotifyOwner | FileUnder | StopLetters
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ the owner is told before his notice's record goes, and the record goes last. A k
 standing, and the next look finishes it.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from mailbot.client import ClientRecord, Filing, LetterState, SeenMessage
 from mailbot.ending import Ending, Traces, Whose
 from mailbot.errors import LoginRefused, Refused, TryLater
 from mailbot.mailbox import Header
-from mailbot.message import Message
+from mailbot.message import Message, digest_of
 from mailbot.perform import World, settle_letters, update
 from mailbot.plan import NotifyOwner
 
@@ -208,17 +207,13 @@ async def _fingerprints(world: World, found: Found) -> list[SeenMessage]:
 async def _digests(world: World, folder: str, uids: list[int]) -> list[tuple[int, str]]:
     """Return UID and digest of these messages, over the same bytes as when they arrived."""
     out: list[tuple[int, str]] = []
-    batches = world.imap.mailbox.fetch(uids, folder)
-    while (batch := await world.imap.call(next, batches, None)) is not None:
-        out += [(one.uid, hashlib.sha256(one.raw).hexdigest()) for one in batch]
+    async for batch in world.imap.each(world.imap.mailbox.fetch(uids, folder)):
+        out += [(one.uid, digest_of(one.raw)) for one in batch]
     return out
 
 
 async def _headers(world: World, folder: str) -> list[Header]:
-    batches, out = world.imap.mailbox.headers(folder), list[Header]()
-    while (batch := await world.imap.call(next, batches, None)) is not None:
-        out += batch
-    return out
+    return [one async for batch in world.imap.each(world.imap.mailbox.headers(folder)) for one in batch]
 
 
 async def _folder(world: World, person: ClientRecord) -> str:

@@ -345,12 +345,8 @@ class Register:
         """Return the keyed hash under which a purged message is known: it leads nowhere without the key."""
         return hmac.new(self.key, b"purged\0" + digest.encode(), hashlib.sha256).hexdigest()
 
-    def is_purged(self, digest: str) -> bool:
-        """Tell whether a message with this digest was purged, so that it does not come back (promises, section 4)."""
-        return self.purged(digest) is not None
-
     def purged(self, *marks: str | None) -> str | None:
-        """Return the number of the erased case a digest or a Message-ID belonged to, or None."""
+        """Return the number of the erased case a digest or a Message-ID belonged to, so that it does not come back."""
         found = (self._prints.get(self.fingerprint(one)) for one in marks if one) if self._prints else ()
         return next((number for number in found if number), None)
 

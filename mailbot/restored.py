@@ -29,10 +29,9 @@ async def recollect(world: World, reader: Reader) -> None:
         return
     mailbox = world.imap.mailbox
     await world.imap.call(mailbox.relist)
-    batches = mailbox.headers(mailbox.sent_folder)
     earlier: set[str] = set()
     numbers: set[str] = set()
-    while (batch := await world.imap.call(next, batches, None)) is not None:
+    async for batch in world.imap.each(mailbox.headers(mailbox.sent_folder)):
         for names, subject in _ours(batch):
             earlier |= names
             numbers |= {number.upper() for number in reader.number.findall(subject)}

@@ -17,7 +17,6 @@ from mailbot.plan import NotifyOwner, Plan
 from mailbot.standing import HEALTHY, RECONNECTS, TROUBLE
 from mailbot.warnings import Ladder
 
-ASIDE_AFTER = 3  # failures; rules/limits.toml says when a message is set aside
 KEPT_DIGESTS = 40  # dates remembered: more than a month of Mondays and working days
 KEPT_NOTICES = 60  # days: a notice that was sent has done its work
 
@@ -112,7 +111,7 @@ def _health(world: World, since: datetime) -> digest.Health:
         healthy=datetime.fromisoformat(office.marks.get(HEALTHY, since.isoformat())),
         reconnects=int(office.marks.get(RECONNECTS, "0")),
         seen=office.watch.messages if office.watch else 0,
-        aside=sum(tries >= ASIDE_AFTER for tries in office.tries.values()),
+        aside=sum(tries >= world.retry.message_tries for tries in office.tries.values()),
         stops=tuple(stop.why for stop in office.stops),
         troubles={
             name.removeprefix(TROUBLE): value for name, value in office.marks.items() if name.startswith(TROUBLE)

@@ -8,7 +8,6 @@ the look at the mailbox, so that an idle daemon stays small.
 """
 
 import asyncio
-import hashlib
 import logging
 import os
 import pickle
@@ -20,7 +19,7 @@ from dataclasses import replace
 
 import msgspec
 
-from mailbot.message import Message
+from mailbot.message import Message, digest_of
 from mailbot.worker import LENGTH, SECONDS, Steps, Understood, framed
 
 LOG = logging.getLogger(__name__)
@@ -150,7 +149,7 @@ class Understanding:
         message = Message("")
         with suppress(Broke):
             message = (await self._asked([raw[: end.end() if end else 0]], steps))[0].message
-        digest, why = hashlib.sha256(raw).hexdigest(), "too heavy to read"
+        digest, why = digest_of(raw), "too heavy to read"
         bare = replace(message, digest=digest, unreadable=why, text="", written="", form=None, defects=(why,))
         return Understood(bare, steps[1](bare))
 

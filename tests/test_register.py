@@ -178,8 +178,8 @@ def test_an_erased_person_is_in_no_file_and_the_number_is_never_given_again(tmp_
     assert not any(b"jan@example.nl" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     again = Register.open(tmp_path)
     assert again.next_number("KN", 2026) == "KN-2026-0002"
-    assert again.is_purged("d")
-    assert not again.is_purged("e")
+    assert again.purged("d")
+    assert not again.purged("e")
 
 
 def test_the_office_is_kept(tmp_path):
