@@ -318,9 +318,13 @@ def open_app(
     now: Callable[[], datetime] | None = None,
     told: Callable[[str, str], None] | None = None,
     daemon: bool = True,
+    house: House | None = None,
 ) -> App:
-    """Return an App on the configured servers; nothing is connected yet. Raises OwnerMustFix with every problem."""
-    house = furnish(settings)
+    """Return an App on the configured servers; nothing is connected yet. Raises OwnerMustFix with every problem.
+
+    `house` saves furnishing it again where these settings were furnished before.
+    """
+    house = house or furnish(settings)
     register = Register.open(Path(settings.register.directory))
     if daemon:
         register.claim_daemon()

@@ -120,16 +120,19 @@ LENGTHS = {
 }
 
 
-@pytest.mark.parametrize("name", LENGTHS)
-@pytest.mark.parametrize("which", ["client", "office.json", "key"])
+WHOLE = {("key", "the first line without its end"), ("key", "the first line")}  # the key is one line
+
+
+@pytest.mark.parametrize(
+    ("which", "name"),
+    [(one, name) for one in ("client", "office.json", "key") for name in LENGTHS if (one, name) not in WHOLE],
+)
 def test_a_torn_file_stops_the_start_and_nothing_is_touched(tmp_path, which, name):
     register = Register.open(tmp_path)
     put(register, filled(register))
     register.close()
     path = only_file(tmp_path) if which == "client" else tmp_path / which
     torn = LENGTHS[name](path.read_bytes())
-    if which == "key" and torn.strip() == path.read_bytes().strip():
-        pytest.skip("the key is one line, and whole without its end")
     path.write_bytes(torn)
     with pytest.raises(OwnerMustFix, match=r"is damaged.*put it"):
         Register.open(tmp_path)

@@ -59,7 +59,7 @@ def own_patterns():
 
 def rule_patterns():
     """Every pattern that stands in a file of rules/."""
-    for name, text in FILES.items():
+    for name, text in ((name, text) for name, text in FILES.items() if name.endswith(".toml")):
         for number, pattern in enumerate(_written(tomllib.loads(text))):
             yield pytest.param(re.compile(pattern, re.IGNORECASE | re.MULTILINE), id=f"{name}.{number}")
 
