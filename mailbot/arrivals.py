@@ -19,6 +19,7 @@ from mailbot.classify import Decision, Verdict
 from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.decide import Delivery, Known, Policy, Sent, decide
 from mailbot.errors import MailbotError, Refused, TryLater
+from mailbot.links import ALL, about_all
 from mailbot.mailbox import Fetched, InboxStatus
 from mailbot.message import Message
 from mailbot.ownermail import Followed, owners_word, spend, unspent
@@ -247,8 +248,10 @@ def ask_about_stops(world: World) -> None:
     """Queue the notice of every stop; one that was queued before is not queued again."""
     with world.register.transaction():
         for stop in world.register.office.stops:
-            facts = {"reason": stop.why, "number": "", "address": ""}
-            notice = NotifyOwner("notice_stop", f"stop {stop.why} {stop.since.isoformat()}", facts)
+            key = f"stop {stop.why} {stop.since.isoformat()}"
+            at = world.desk.occasion("notice_stop", key, world.now())
+            actions = about_all(world.desk.links, ALL, at) if world.desk.secret else ()
+            notice = NotifyOwner("notice_stop", key, {"reason": stop.why, "actions": list(actions)})
             commit_plan(world, Plan(f"letters are held: {stop.why}", (notice,), world.desk.owner), None, world.now())
 
 

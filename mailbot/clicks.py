@@ -64,7 +64,7 @@ def _asked_first(link: Link, word: Said, case: Case, at: Occasion, *, plain: boo
     erases = link.name == "close" and case.erases
     if link.sure and (not word.confirmed or (plain and erases)):
         sure: Buttons = (
-            {"label": f"Ja, zeker: {_plainly(link)}", "href": href(case.number, f"{link.name}!", at, word.reason)},
+            {"label": _plainly(link), "sure": True, "href": href(case.number, f"{link.name}!", at, word.reason)},
         )
         return Answer("sure_erase" if erases else "sure", _plainly(link), sure, yes=f"{link.name}!")
     return None

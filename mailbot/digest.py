@@ -10,7 +10,7 @@ from datetime import datetime
 
 from mailbot.case import Case, Event, State
 from mailbot.client import ClientRecord, LetterState, QueuedLetter
-from mailbot.due import days, share, shown
+from mailbot.due import share, shown
 from mailbot.warnings import terms_of
 
 TOLD_ELSEWHERE = {
@@ -83,10 +83,9 @@ def _row(record: ClientRecord, case: Case, now: datetime) -> Row:
         "number": case.number,
         "kinds": list(case.open_kinds),
         "address": shown(record.address),
-        "percent": share(case, left),
+        "percent": share((now.date() - case.received.date()).days, left),
         "left_days": left,
         "until": aim.isoformat(),
-        "left": f"nog {days(left)}" if left > 0 else "vandaag" if left == 0 else f"{days(-left)} te laat",
         "extended": case.extended,
         "legal_limit": dates.limit.isoformat(),
         "suspended_to": dates.suspended_to.isoformat() if dates.suspended_to else "",

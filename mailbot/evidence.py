@@ -12,9 +12,9 @@ from mailbot.case import Case, chain_text
 from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.deadlines import Terms
 from mailbot.ending import Closed
-from mailbot.letters import long_date
 from mailbot.record import TOOK_IT
 from mailbot.warnings import terms_of
+from mailbot.wording import long_date
 
 OWNERS_REASON = {"partly_answered", "refused"}  # events whose reason is what the person was told
 Words = Mapping[str, Any]

@@ -14,11 +14,11 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from functools import reduce
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,7 @@ import msgspec
 from jinja2 import StrictUndefined, TemplateError, pass_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from mailbot import wording
 from mailbot.client import QueuedLetter
 from mailbot.errors import OwnerMustFix
 
@@ -33,7 +34,9 @@ LETTER = re.compile(r"(?P<language>[a-z]{2})/(?P<letter>[a-z_]+)\.(?P<part>txt|t
 BLOCK = re.compile(r"\[(?P<name>picture|bar|button|links)(?: (?P<words>.*))?\]")
 LINK = re.compile(r"https?://[^\s<>()]+[^\s<>().,;:!?]")
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-OWNERS_WORDS = "events letters kinds places roles channels states tracks identity letter_states".split()
+OWNERS_WORDS = (
+    "events letters kinds places roles channels states tracks identity letter_states replies stops troubles reasons"
+).split()
 INVOICE_YEARS = 7  # article 52(4) AWR: seven years after the year an invoice belongs to
 EPOCH = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 
@@ -61,6 +64,7 @@ class Template:
     audience: str
     picture: str = ""
     sample: Mapping[str, Any] = field(default_factory=dict)
+    again: tuple[Mapping[str, Any], ...] = ()  # more facts to try it with, where it can look quite different
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +140,13 @@ class Templates:
 
     def get(self, letter: str, language: str) -> Template:
         """Return the letter in this language; English is what everybody else reads."""
+        return self.letters[letter, self.language(letter, language)]
+
+    def language(self, letter: str, language: str) -> str:
+        """Return the language in which somebody who reads `language` gets this letter."""
         for name in (language, "en", "nl"):
             if (letter, name) in self.letters:
-                return self.letters[letter, name]
+                return name
         raise OwnerMustFix(f"templates: there is no letter `{letter}` in any language")
 
 
@@ -187,6 +195,7 @@ def _letters(
                 audience=str(front.get("audience", "person")),
                 picture=str(front.get("picture", "")),
                 sample=dict(front.get("sample", {})),
+                again=tuple(front.get("again", ())),
             ),
         )
 
@@ -206,7 +215,7 @@ def _about_kinds(
 def _samples(letter: str, language: str, template: Template, templates: Templates) -> Iterator[QueuedLetter]:
     """The letter with its own sample facts, and about each kind by itself when its text depends on the kind."""
     sample = sample_letter(letter, language, template)
-    yield sample
+    yield from (sample, *(replace(sample, facts=dict(facts)) for facts in template.again))
     for kind in templates.labels if letter.startswith("outcome_") else ():
         yield replace(sample, facts={**sample.facts, "kinds": [kind]})
 
@@ -216,6 +225,7 @@ def _tried(templates: Templates) -> Iterator[str]:
     for language in {language for letter, language in templates.letters if letter == "digest"}:
         missing = [name for name in OWNERS_WORDS if name not in templates.words[language]]
         yield from (f"templates/{language}/words.toml: there is no [{name}]" for name in missing)
+        yield from (f"templates/{language}/words.toml: {why}" for why in wording.wrong(templates.words[language]))
     for (letter, language), template in templates.letters.items():
         try:
             for sample in _samples(letter, language, template, templates):
@@ -288,13 +298,13 @@ def _headers(message: EmailMessage, queued: QueuedLetter, sender: Sender, subjec
 
 
 def _context(queued: QueuedLetter, sender: Sender, templates: Templates) -> dict[str, Any]:
-    words = templates.words.get(queued.language) or templates.words["en"]
+    language = templates.language(queued.letter, queued.language)
+    words = templates.words[language]
     known = queued.facts.get("kinds")
-    swaps = words.get("for_owner", {}) if queued.audience == "owner" else {}  # it is not the owner's own data
+    short = words.get("kinds", {}) if queued.audience == "owner" else {}  # it is not the owner's own data
 
     def label(kind: str) -> str:
-        name = _label(kind, queued.language, templates.labels)
-        return reduce(lambda text, swap: text.replace(*swap), swaps.items(), name)
+        return str(short.get(kind) or _label(kind, language, templates.labels))
 
     context = {
         **_defaults(),
@@ -302,9 +312,12 @@ def _context(queued: QueuedLetter, sender: Sender, templates: Templates) -> dict
         "labels": [label(str(kind)) for kind in known] if isinstance(known, list) else [],
         "label": label,
         "sender": sender,
-        "language": queued.language,
-        "day": lambda text: long_date(text, words),
-        "moment": lambda text: _moment(text, words, sender.timezone),
+        "language": language,
+        "day": partial(wording.long_date, words=words),
+        "moment": partial(wording.moment, words=words, timezone=sender.timezone),
+        "time_left": partial(wording.left, words=words),
+        "warned": partial(wording.warned, words=words),
+        "gap": partial(wording.gap, words=words),
         "words": words,
         "to_owner": queued.audience == "owner",
         "invoices_until": f"{queued.queued.year + INVOICE_YEARS}-12-31",
@@ -327,10 +340,10 @@ def _said(templates: Templates, context: Mapping[str, Any], outcome: str, kind: 
 def _defaults() -> dict[str, Any]:
     """Facts every letter may rely on; what is not given is empty, what is unknown to this list is an error."""
     empty = (
-        "number reason subject address behalf letter step received promise statement_term legal_limit extended_to note"
+        "number reason subject address behalf letter received promise statement_term legal_limit extended_to note"
         " unreadable automatic until organisation channel reply what suspended_to suspended_since state"
     )
-    none: dict[str, Any] = {"actions": [], "ready": [], "kinds": [], "sub_kinds": [], "evidence": [], "sure": 0}
+    none: dict[str, Any] = {"actions": [], "kinds": [], "sub_kinds": [], "evidence": [], "sure": 0}
     return {**dict.fromkeys(empty.split(), ""), **none, "withdrawn": False, "from_form": False}
 
 
@@ -354,21 +367,6 @@ def _labelled(context: Mapping[str, Any], kind: str) -> str:
 def _label(kind: str, language: str, labels: Mapping[str, Mapping[str, str]]) -> str:
     names = labels.get(kind, {})
     return names.get(language) or names.get("en") or kind.replace("_", " ")
-
-
-def long_date(text: str, words: Mapping[str, Any]) -> str:
-    """Return an ISO date (or moment) written out: `woensdag 23 december 2026`."""
-    if not text:
-        return ""
-    day = date.fromisoformat(text[:10])
-    return f"{words['days'][day.weekday()]} {day.day} {words['months'][day.month - 1]} {day.year}"
-
-
-def _moment(text: str, words: Mapping[str, Any], timezone: str) -> str:
-    if not text:
-        return ""
-    at = datetime.fromisoformat(text).astimezone(ZoneInfo(timezone))
-    return f"{long_date(at.date().isoformat(), words)}, {at:%H:%M}"
 
 
 def _line(text: str) -> str:

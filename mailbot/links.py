@@ -20,9 +20,11 @@ from mailbot.client import ClientRecord, LetterState
 from mailbot.message import Message
 from mailbot.phrases import Phrase, Phrases
 
-SUBJECT = re.compile(r"\[?([A-Z0-9]{1,8}-\d{4}-\d{4,6})\]?\s+([a-z-]+!?)\s+#", re.IGNORECASE)
+OFFICE = "MAILBOT"  # in a case number's place: a word about all letters
+SUBJECT = re.compile(rf"\[?([A-Z0-9]{{1,8}}-\d{{4}}-\d{{4,6}}|{OFFICE})\]?\s+([a-z-]+!?)\s+#", re.IGNORECASE)
 REASON = 500  # characters of the owner's own words that are kept
 SEND = "release"
+ALL = "release-all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,14 @@ def offered(links: tuple[Link, ...], record: ClientRecord, case: Case, at: Occas
         if _fits(link, case, at)
     ]
     return letters + actions
+
+
+def about_all(links: tuple[Link, ...], action: str, at: Occasion) -> tuple[dict[str, object], ...]:
+    """Return the button that says `action` about all letters; the second, sure word ends in `!`."""
+    name, sure = action.removesuffix("!"), action.endswith("!")
+    return tuple(
+        {"label": link.label, "sure": sure, "href": href(OFFICE, action, at)} for link in links if link.name == name
+    )
 
 
 def _waits(letter: object, case: Case) -> bool:

@@ -19,6 +19,7 @@ from mailbot.register import CHECKED, Office
 
 CHECKED_UID, TOLD = "checked_uid", "gaps"  # marks in the office; the second has the numbers of cases, and no person
 THIS_PROGRAM = 2026  # the year it was written: a machine without a battery starts in 1970
+Gap = dict[str, object]  # its name in words.toml and what it is about
 BACK, FORWARD = timedelta(days=1), timedelta(days=366)  # what a clock may differ from the last night that was recorded
 
 
@@ -68,22 +69,18 @@ def _first(office: Office) -> int:
     return int(uid) if int(uidvalidity) == watch.uidvalidity else watch.next_uid
 
 
-def _unseen(found: int) -> Iterator[str]:
+def _unseen(found: int) -> Iterator[Gap]:
     if found:
-        yield f"{_many(found)} in de inbox had ik niet als verzoek gezien; er is nu een zaak van gemaakt"
+        yield {"gap": "unseen", "count": found}
 
 
-async def _empty_folders(world: World) -> dict[str, str]:
+async def _empty_folders(world: World) -> dict[str, Gap]:
     """Running cases whose folder holds nothing any more, by number. Less in a folder is the owner's tidying."""
-    mailbox, out = world.imap.mailbox, {}
+    mailbox, out = world.imap.mailbox, dict[str, Gap]()
     await world.imap.call(mailbox.relist)
     for record in list(world.register.running()):
         filed = sum(seen.filing is Filing.FILED for seen in record.messages)
         if filed and record.folder and not await world.imap.call(mailbox.messages_in, record.folder):
             number = next(case.number for case in record.cases if case.is_open)
-            out[number] = f"de klantmap {record.folder} van {number} is leeg of weg; er zat {_many(filed)} in"
+            out[number] = {"gap": "folder", "folder": record.folder, "number": number, "count": filed}
     return out
-
-
-def _many(count: int) -> str:
-    return "1 bericht" if count == 1 else f"een aantal berichten ({count})"

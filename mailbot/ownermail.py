@@ -16,7 +16,7 @@ from mailbot.case import Case
 from mailbot.classify import Verdict
 from mailbot.clicks import Answer, follow_word, unclear
 from mailbot.client import ClientRecord, QueuedLetter
-from mailbot.links import Said, from_owner, said
+from mailbot.links import ALL, OFFICE, Said, about_all, from_owner, said
 from mailbot.message import Message
 from mailbot.perform import World, commit_plan
 from mailbot.phrases import CASE_NUMBER, Spoken
@@ -26,7 +26,7 @@ from mailbot.register import CHECKED, Register
 
 NOTICE = "notice_word"
 UNCLEAR = "unclear"
-STOPPED, ALL = "notice_stop", "release-all"
+STOPPED = "notice_stop"
 RETOLD = {"used", "expired", "forged"}  # the owner's own slips: he gets fresh buttons; a stranger's try gets none
 
 
@@ -73,6 +73,8 @@ def spend(register: Register, token: str, now: datetime) -> None:
 
 def _followed(world: World, message: Message, word: Said, now: datetime, *, plain: bool = False) -> Plan:
     """Return the plan that does what the word says and tells him."""
+    if word.number == OFFICE:
+        return _told_back(message, "", _about_all(world, message, word.action, now), world.desk.owner)
     found = world.register.case(word.number)
     if found is None:
         return _told_back(message, word.number, Answer("no_case"), world.desk.owner)
@@ -115,13 +117,23 @@ def _said_of(
 def _about_stops(world: World, message: Message, notice: QueuedLetter, now: datetime) -> Plan:
     """What he says about letters that are all held: they go once he has said so twice."""
     spoken = world.desk.phrases.understood(message.written) or Spoken(UNCLEAR)
-    says, owner = spoken.action, world.desk.owner
-    if says in {"yes", "release"} and notice.letter == STOPPED:
-        return _told_back(message, "", Answer("sure_all", yes=ALL), owner)
-    if says == "yes":
+    action = {"yes": ALL, "release": ALL}.get(spoken.action, "")
+    if notice.letter != STOPPED:  # it answers the second question
+        action = f"{ALL}!" if spoken.action == "yes" else ""
+    return _told_back(message, "", _about_all(world, message, action, now), world.desk.owner)
+
+
+def _about_all(world: World, message: Message, action: str, now: datetime) -> Answer:
+    """Let all letters go at the second word; at the first he is asked whether he is sure."""
+    if action and not world.register.office.stops:
+        return Answer("not_stopped")
+    if action == ALL:
+        at = world.desk.occasion(NOTICE, message.digest, now)
+        return Answer("sure_all", actions=about_all(world.desk.links, f"{ALL}!", at), yes=ALL)
+    if action == f"{ALL}!":
         let_all_go(world.register, now)
-        return _told_back(message, "", Answer("sent_all"), owner)
-    return _told_back(message, "", Answer("left_stopped"), owner)
+        return Answer("sent_all")
+    return Answer("left_stopped" if not action else "unknown")
 
 
 def let_all_go(register: Register, now: datetime | None) -> int:

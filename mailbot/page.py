@@ -14,17 +14,13 @@ from typing import Any
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mailbot.letters import long_date
 from mailbot.report import OPEN, Row
+from mailbot.wording import in_days, left, long_date
 
 FEW = 5  # a smaller group could be recognised: it is put together with others
 MONTHS = 24  # shown, the latest last
 SOON = 7  # days
-TERMS = {
-    "promise": "binnen vier weken",
-    "statement_term": "binnen 30 dagen",
-    "law": "binnen de wettelijke termijn",
-}
+TERMS = ("promise", "statement_term", "law")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +33,15 @@ class Naming:
 
     def kinds(self, row: Row) -> str:
         """The kinds of a case in words."""
-        return ", ".join(map(self.kind, row["kinds"])) or "nog te beoordelen"
+        return ", ".join(map(self.kind, row["kinds"])) or str(self.words["not_judged"])
 
     def kind(self, kind: str) -> str:
         """One kind as the owner calls it."""
         return str(self.words["kinds"].get(kind) or self.labels.get(kind, kind))
+
+    def said(self, name: str, **facts: object) -> str:
+        """A text of the [report] words, filled in."""
+        return str(self.words["report"][name]).format(**facts)
 
     def month(self, text: str) -> str:
         """A month such as 2026-11, written out."""
@@ -65,9 +65,9 @@ def facts(rows: Sequence[Row], now: datetime, naming: Naming, *, anonymous: bool
         "organisation": naming.organisation,
         "now": f"{long_date(now.date().isoformat(), naming.words)}, {now:%H:%M}",
         "anonymous": anonymous,
-        "tiles": _tiles(requests, still, now, anonymous=anonymous),
+        "tiles": _tiles(requests, still, now, naming, anonymous=anonymous),
         "open": [] if anonymous else [_open(row, now.date(), naming) for row in still],
-        "shares": _shares(requests, anonymous=anonymous),
+        "shares": _shares(requests, naming, anonymous=anonymous),
         "months": months,
         "kinds": _kinds(requests, naming, anonymous=anonymous),
         "cases": [] if anonymous else [_told(row, naming) for row in reversed(rows)],
@@ -96,7 +96,7 @@ def _number(count: int, *, anonymous: bool) -> str:
 
 
 def _tiles(
-    requests: Sequence[Row], still: Sequence[Row], now: datetime, *, anonymous: bool
+    requests: Sequence[Row], still: Sequence[Row], now: datetime, naming: Naming, *, anonymous: bool
 ) -> list[tuple[str, str, bool]]:
     """The figures on top: what, how much, and whether it asks for attention."""
     late = sum(_aim(row) < now.date().isoformat() for row in still)
@@ -105,35 +105,31 @@ def _tiles(
     few = anonymous and len(done) < FEW
     middle = f"{median(map(_days, done)):g}".replace(".", ",") if done and not few else "-"
     return [
-        ("open", _number(len(still), anonymous=anonymous), False),
-        ("over de beloofde datum", _number(late, anonymous=anonymous), late > 0 and not anonymous),
-        (f"ontvangen in {now.year}", _number(year, anonymous=anonymous), False),
-        ("dagen tot het antwoord (mediaan)", middle, False),
+        (naming.said("open"), _number(len(still), anonymous=anonymous), False),
+        (naming.said("late"), _number(late, anonymous=anonymous), late > 0 and not anonymous),
+        (naming.said("year", year=now.year), _number(year, anonymous=anonymous), False),
+        (naming.said("median"), middle, False),
     ]
 
 
 def _open(row: Row, today: date, naming: Naming) -> dict[str, Any]:
     received, aim = date.fromisoformat(row["received"]), date.fromisoformat(_aim(row))
-    left = (aim - today).days
+    days = (aim - today).days
     share = round(100 * (today - received).days / max((aim - received).days, 1))
     return {
         "number": row["number"],
         "kinds": naming.kinds(row),
         "client": row["client"],
         "percent": max(2, min(100, share)),
-        "look": "late" if left < 0 else "soon" if left <= SOON else "calm",
-        "left": f"nog {_in_days(left)}" if left > 0 else "vandaag" if left == 0 else f"{_in_days(-left)} te laat",
+        "look": "late" if days < 0 else "soon" if days <= SOON else "calm",
+        "left": left(days, naming.words),
         "until": long_date(aim.isoformat(), naming.words),
         "law": long_date(_law(row), naming.words),
         "state": naming.words["states"].get(row["state"], row["state"]),
     }
 
 
-def _in_days(number: int) -> str:
-    return "1 dag" if number == 1 else f"{number} dagen"
-
-
-def _shares(requests: Sequence[Row], *, anonymous: bool) -> list[dict[str, Any]]:
+def _shares(requests: Sequence[Row], naming: Naming, *, anonymous: bool) -> list[dict[str, Any]]:
     """How much was answered within each term, per cent, rounded down: 99 of 100 is not all."""
     done = _answered(requests)
     if not done or (anonymous and len(done) < FEW):
@@ -143,11 +139,11 @@ def _shares(requests: Sequence[Row], *, anonymous: bool) -> list[dict[str, Any]]
     }
     return [
         {
-            "name": words,
+            "name": naming.said(name),
             "percent": 100 * kept[name] // len(done),
-            "count": "" if anonymous else f"{kept[name]} van {len(done)}",
+            "count": "" if anonymous else naming.said("of_all", count=kept[name], all=len(done)),
         }
-        for name, words in TERMS.items()
+        for name in TERMS
     ]
 
 
@@ -165,16 +161,16 @@ def _bars(counts: Sequence[tuple[str, int]], *, anonymous: bool) -> Bars:
 def _kinds(requests: Sequence[Row], naming: Naming, *, anonymous: bool) -> Bars:
     found = Counter(kind for row in requests for kind in row["kinds"])
     counts = [(naming.kind(kind), count) for kind, count in found.most_common()]
-    return _bars(_grouped(counts) if anonymous else counts, anonymous=anonymous)
+    return _bars(_grouped(counts, naming) if anonymous else counts, anonymous=anonymous)
 
 
-def _grouped(counts: list[tuple[str, int]]) -> list[tuple[str, int]]:
+def _grouped(counts: list[tuple[str, int]], naming: Naming) -> list[tuple[str, int]]:
     """Put kinds of which there are few together; the rest never gets so small that it can be told from the sum."""
     kept = [pair for pair in counts if pair[1] >= FEW]
     rest = sum(count for _, count in counts if count < FEW)
     while kept and 0 < rest < FEW:
         rest += kept.pop()[1]
-    return [*kept, ("overige soorten", rest)] if rest else kept
+    return [*kept, (naming.said("other_kinds"), rest)] if rest else kept
 
 
 def _months(requests: Sequence[Row], naming: Naming, *, anonymous: bool) -> Bars:
@@ -185,10 +181,10 @@ def _months(requests: Sequence[Row], naming: Naming, *, anonymous: bool) -> Bars
     months = _between(min(found), max(found))[-MONTHS:]
     if not anonymous:
         return _bars([(naming.month(month), found[month]) for month in months], anonymous=False)
-    return _bars(_joined([(naming.month(month), found[month]) for month in months]), anonymous=True)
+    return _bars(_joined([(naming.month(month), found[month]) for month in months], naming), anonymous=True)
 
 
-def _joined(counts: list[tuple[str, int]]) -> list[tuple[str, int]]:
+def _joined(counts: list[tuple[str, int]], naming: Naming) -> list[tuple[str, int]]:
     """Join months that follow each other until there are enough requests in each group."""
     groups: list[tuple[str, str, int]] = []
     for name, count in counts:
@@ -199,7 +195,10 @@ def _joined(counts: list[tuple[str, int]]) -> list[tuple[str, int]]:
     if len(groups) > 1 and groups[-1][2] < FEW:
         last = groups.pop()
         groups[-1] = (groups[-1][0], last[1], groups[-1][2] + last[2])
-    return [(first if first == last else f"{first} t/m {last}", count) for first, last, count in groups]
+    return [
+        (first if first == last else naming.said("months", first=first, last=last), count)
+        for first, last, count in groups
+    ]
 
 
 def _between(first: str, last: str) -> list[str]:
@@ -227,7 +226,7 @@ def _told(row: Row, naming: Naming) -> dict[str, Any]:
         "client": row["client"],
         "state": naming.words["states"].get(row["state"], row["state"]),
         "open": row["state"] in OPEN,
-        "took": _in_days(_days(row)) if row["ended"] else "",
+        "took": in_days(_days(row), naming.words) if row["ended"] else "",
         "promise": long_date(row["promise"], naming.words),
         "law": long_date(_law(row), naming.words),
         "events": events,
@@ -241,9 +240,9 @@ def _when(at: str, naming: Naming) -> str:
 
 def as_statistics(rows: Sequence[Row], now: datetime, naming: Naming) -> list[dict[str, object]]:
     """Return the anonymous figures as rows of a table: about, what, how many or per cent."""
-    told = facts(rows, now, naming, anonymous=True)
-    out: list[dict[str, object]] = [{"over": "stand", "wat": name, "aantal": count} for name, count, _ in told["tiles"]]
-    out += [{"over": "per soort", "wat": bar["name"], "aantal": bar["count"]} for bar in told["kinds"]]
-    out += [{"over": "per maand", "wat": bar["name"], "aantal": bar["count"]} for bar in told["months"]]
-    out += [{"over": "beantwoord", "wat": bar["name"], "aantal": f"{bar['percent']}%"} for bar in told["shares"]]
-    return out
+    told, columns = facts(rows, now, naming, anonymous=True), naming.words["report"]["columns"]
+    out = [("about_state", name, count) for name, count, _ in told["tiles"]]
+    out += [("about_kind", bar["name"], bar["count"]) for bar in told["kinds"]]
+    out += [("about_month", bar["name"], bar["count"]) for bar in told["months"]]
+    out += [("about_answered", bar["name"], f"{bar['percent']}%") for bar in told["shares"]]
+    return [dict(zip(columns, (naming.said(about), *rest), strict=True)) for about, *rest in out]

@@ -74,19 +74,19 @@ def _cell(value: object) -> str:
     return "'" + text if text.startswith(FORMULA) else text
 
 
-def as_ics(rows: Iterable[Row], now: datetime) -> str:
+def as_ics(rows: Iterable[Row], now: datetime, words: Mapping[str, str]) -> str:
     """Return a calendar (RFC 5545): a whole-day event for each date an open case has ahead of it; no names.
 
     A UID stays the same for the life of its case, and SEQUENCE grows with every event of it, so that a calendar that
     is read again moves what moved. What is not in the file any more was answered.
     """
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//mailbot//register//NL", "CALSCALE:GREGORIAN"]
-    lines.append("X-WR-CALNAME:Privacyverzoeken")
+    lines.append(f"X-WR-CALNAME:{_text(words['calendar'])}")
     for row in rows:
         if row["state"] in OPEN:
             law = row["extended_to"] or row.get("suspended_to") or row["legal_limit"]
-            lines += _event(row, "promise", row["promise"], "beloofd antwoord", now)
-            lines += _event(row, "law", law, "wettelijke termijn", now)
+            lines += _event(row, "promise", row["promise"], words["due_promise"], now)
+            lines += _event(row, "law", law, words["due_law"], now)
     lines.append("END:VCALENDAR")
     return "".join(f"{folded}\r\n" for line in lines for folded in _folded(line))
 

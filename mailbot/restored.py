@@ -55,9 +55,7 @@ def _tell(world: World, mark: str, numbers: set[str]) -> None:
         unknown = sorted(number for number in numbers if not register.is_given(number))
         if not unknown:
             return
-        gaps = [
-            f"{number}: er is een brief over verstuurd, maar de reservekopie kende deze zaak niet" for number in unknown
-        ]
+        gaps = [{"gap": "backup", "number": number} for number in unknown]
         notice = NotifyOwner("notice_gap", f"restored {mark}", {"number": "", "gaps": gaps})
         plan = Plan("the backup is older than these cases", (notice,), world.desk.owner)
         commit_plan(world, plan, None, world.now())

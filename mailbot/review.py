@@ -13,10 +13,6 @@ from mailbot.decide import Delivery
 from mailbot.plan import NotifyOwner, Plan, Remember
 from mailbot.register import Register
 
-BACK = (
-    "Genoteerd: geen privacyverzoek, want u hebt het bericht uit de beoordelingsmap teruggezet in de inbox."
-    " Was dat niet de bedoeling, zet het dan opnieuw in die map"
-)
 MOVED = "the owner moved it to the review folder"  # words of the notice in templates/nl
 
 
@@ -47,7 +43,6 @@ def taken_back(register: Register, digest: str, delivery: Delivery, now: datetim
     if isinstance(plan, No):
         return Plan(f"moved back from the review folder, but {plan.reason}")
     number = found[1].number
-    told = NotifyOwner(
-        "notice_word", f"back {digest} {delivery.uid}", {"number": number, "reason": BACK, "actions": []}
-    )
+    facts = {"number": number, "reply": "taken_back", "actions": []}
+    told = NotifyOwner("notice_word", f"back {digest} {delivery.uid}", facts)
     return replace(plan, actions=(*plan.actions, Remember("ordinary", number), told))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from mailbot import digest, due
 from mailbot.case import Case
-from mailbot.client import ClientRecord, LetterState
+from mailbot.client import ClientRecord, LetterState, QueuedLetter
 from mailbot.config import Settings
 from mailbot.ending import silent_since
 from mailbot.links import href, offered, sending
@@ -18,7 +18,8 @@ from mailbot.standing import HEALTHY, RECONNECTS, TROUBLE
 from mailbot.warnings import Ladder
 
 KEPT_DIGESTS = 40  # dates remembered: more than a month of Mondays and working days
-KEPT_NOTICES = 60  # days: a notice that was sent has done its work
+KEPT_NOTICES = 60  # days: a notice that was sent has done its work, and its buttons are too old
+TIDIED = "tidied"  # a mark in the office
 
 
 def tick(world: World, ladder: Ladder, settings: Settings, years: int) -> int:
@@ -36,14 +37,18 @@ def tick(world: World, ladder: Ladder, settings: Settings, years: int) -> int:
 
 
 def _warn(world: World, ladder: Ladder, now: datetime) -> int:
-    count = 0
-    with world.register.transaction():
-        for record in list(world.register.running()):
-            plan = due.warnings(record, now, ladder)
-            if plan is not None:
-                commit_plan(world, plan, None, now)
-                count += 1
-    return count
+    """Tell the owner first and then record it with each case: a kill in between costs no warning and repeats none."""
+    register, desk = world.register, world.desk
+    with register.transaction():
+        found = [one for record in list(register.running()) for one in due.warnings(record, now, ladder, desk)]
+        mine = register.client(desk.owner) if found else None
+        given = set(due.marks(mine.letters)) if mine else set()
+        notices = list(due.notices(one for one in found if one.mark not in given))
+        for notice in notices:
+            commit_plan(world, Plan("terms run out", (notice,), desk.owner), None, now)
+        for one in found:
+            commit_plan(world, one.plan, None, now)
+    return len(notices)
 
 
 def queue_digest(world: World, now: datetime, at: datetime, *, anyway: bool = False) -> int:
@@ -120,16 +125,19 @@ def _health(world: World, since: datetime) -> digest.Health:
 
 
 def _tidy(world: World, now: datetime) -> None:
-    """Drop the owner's notices that were sent long ago (as little as possible, for as short as possible)."""
-    register = world.register
-    record = register.client(world.desk.owner)
-    if record is None:
+    """Once a day drop what was sent to the owner long ago (as little as possible, for as short as possible)."""
+    register, today = world.register, now.date().isoformat()
+    if register.office.watch is None or register.office.marks.get(TIDIED) == today:
         return
-    kept = tuple(
-        one
-        for one in record.letters
-        if one.state is not LetterState.SENT or not due.old_enough(one.settled or now, now, KEPT_NOTICES)
-    )
-    if kept != record.letters:
-        with register.transaction():
-            register.commit(replace(record, letters=kept))
+    with register.transaction():
+        for record in register.clients():
+            kept = tuple(one for one in record.letters if not _done_with(one, now))
+            if kept != record.letters:
+                register.commit(replace(record, letters=kept))
+        register.commit_office(replace(register.office, marks={**register.office.marks, TIDIED: today}))
+
+
+def _done_with(letter: QueuedLetter, now: datetime) -> bool:
+    """Tell whether it is a notice that has done its work: sent, and its buttons too old to work."""
+    sent = letter.audience == "owner" and letter.state is LetterState.SENT
+    return sent and due.old_enough(letter.settled or letter.queued, now, KEPT_NOTICES)

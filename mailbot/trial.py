@@ -27,8 +27,6 @@ from mailbot.record import letter_of, notice_of
 from mailbot.register import Register
 from mailbot.ticks import facts_now, queue_digest
 
-STATISTICS = ("over", "wat", "aantal")
-
 
 def house(explicit: str | None) -> tuple[House, config.Settings]:
     """Return house and settings; secrets stay where they are."""
@@ -188,7 +186,7 @@ def evidence(number: str, explicit: str | None) -> Iterator[str]:
     name, at = settings.organisation.name, app.clock(settings)()
     head = f"Gemaakt voor {name} op {at:%d-%m-%Y om %H:%M} door mailbot {__version__}."
     words = furnished.templates.words["nl"]
-    labels = {kind: names.get("nl", kind) for kind, names in furnished.templates.labels.items()}
+    labels = {kind: names.get("nl", kind) for kind, names in furnished.templates.labels.items()} | words["kinds"]
     line = owner.erased(register, number)
     if line is not None and register.case(number.upper()) is None:
         return evidence_of_erased(line, words, labels, head)
@@ -203,8 +201,16 @@ def report_texts(explicit: str | None, *, anonymous: bool) -> tuple[str, str, st
     labels = {kind: names.get("nl", kind) for kind, names in furnished.templates.labels.items()}
     naming = page.Naming(furnished.templates.words["nl"], labels, settings.organisation.name)
     template = data.files("templates", settings.overrides.templates)["report.html"].decode()
-    table = report.as_table(STATISTICS, page.as_statistics(rows, now, naming)) if anonymous else report.as_csv(rows)
-    return page.as_html(template, rows, now, naming, anonymous=anonymous), table, report.as_ics(rows, now)
+    table = (
+        report.as_table(naming.words["report"]["columns"], page.as_statistics(rows, now, naming))
+        if anonymous
+        else report.as_csv(rows)
+    )
+    return (
+        page.as_html(template, rows, now, naming, anonymous=anonymous),
+        table,
+        report.as_ics(rows, now, naming.words["report"]),
+    )
 
 
 async def preview_erasure(number: str, explicit: str | None) -> list[str]:

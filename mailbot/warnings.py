@@ -20,6 +20,7 @@ import msgspec
 from mailbot.case import Case
 from mailbot.deadlines import Terms, is_working_day, terms, working_days_between
 
+BREACH_HOURS = 72  # GDPR 33(1)
 BREACH_STALE = 24 * 14  # hours: after two weeks the days of the case say enough
 MOST_PRESSING = -1_000_000  # hours go before days
 LATE = -1  # past the last step before a date
@@ -85,6 +86,8 @@ class Step:
     pressing: int
     tell: str = ""
     prepare: str = ""
+    hours: int = 0  # since a breach was reported
+    last: bool = False  # this is the last working day on which the date can be kept
 
 
 def terms_of(case: Case) -> Terms:
@@ -136,7 +139,8 @@ def _of_rung(case: Case, now: datetime, rung: Rung, dates: dict[str, tuple[date,
         else:
             reached = _reached(now.date(), day, rung.working_days_before)
         if reached:
-            yield Step(_name(rung, reached), clock, rung.of, left, left, rung.tell, rung.prepare)
+            name = _name(rung, reached)
+            yield Step(name, clock, rung.of, left, left, rung.tell, rung.prepare, last=reached == "0")
 
 
 def _reached(today: date, day: date, steps: tuple[int, ...]) -> str:
@@ -155,7 +159,7 @@ def _breach(case: Case, now: datetime, rung: Rung) -> Iterator[Step]:
     reached = max((hours for hours in rung.hours_after if passed >= hours), default=None)
     if reached is not None and passed < BREACH_STALE:
         clock = f"received {case.received.isoformat()}"
-        yield Step(_name(rung, f"{reached}h"), clock, rung.of, 0, MOST_PRESSING, rung.tell, rung.prepare)
+        yield Step(_name(rung, f"{reached}h"), clock, rung.of, 0, MOST_PRESSING, rung.tell, rung.prepare, reached)
 
 
 def _name(rung: Rung, reached: str) -> str:

@@ -23,7 +23,10 @@ def letters():
     """Yield each shipped letter with its sample facts: file name and the mail."""
     found = templates()
     for (letter, language), template in sorted(found.letters.items()):
-        yield f"{language}-{letter}", compose(sample_letter(letter, language, template), SENDER, found)
+        sample = sample_letter(letter, language, template)
+        yield f"{language}-{letter}", compose(sample, SENDER, found)
+        for place, facts in enumerate(template.again, start=2):
+            yield f"{language}-{letter}-{place}", compose(replace(sample, facts=dict(facts)), SENDER, found)
 
 
 def about_kinds():

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1] / "mailbot"
 CORE = (
     "message quotes forms html rules classify language case client deadlines warnings plan decide record casework due"
     " lines letters tokens links clicks report large folders echo ending evidence page phrases authentic intake digest"
-    " examples likeness"
+    " examples likeness wording"
 ).split()
 FORBIDDEN = set(
     "os socket asyncio pathlib subprocess time random secrets imapclient aiosmtplib tinydb apscheduler click rich"

@@ -92,7 +92,7 @@ def events_of(text):
 
 def test_the_calendar_keeps_to_its_standard():
     odd = case(number="KN-2026-0001;,\\" + "é" * 80)
-    text = report.as_ics(report.rows_for([odd, answered()]), NOW)
+    text = report.as_ics(report.rows_for([odd, answered()]), NOW, NAMING.words["report"])
     assert text.endswith("END:VCALENDAR\r\n")
     assert "\n" not in text.replace("\r\n", "")
     assert all(len(line.encode()) <= 75 for line in text.split("\r\n"))
@@ -114,7 +114,7 @@ def test_the_calendar_keeps_to_its_standard():
 
 
 def test_the_calendar_has_whole_days_an_alarm_and_no_person():
-    text = report.as_ics(report.rows_for([case(), answered()]), NOW)
+    text = report.as_ics(report.rows_for([case(), answered()]), NOW, NAMING.words["report"])
     assert "DTSTART;VALUE=DATE:20261223\r\nDTEND;VALUE=DATE:20261224" in text
     assert text.count("BEGIN:VEVENT") == text.count("BEGIN:VALARM") == 2
     assert "example.nl" not in text
@@ -122,9 +122,9 @@ def test_the_calendar_has_whole_days_an_alarm_and_no_person():
 
 
 def test_an_extension_moves_the_same_event():
-    before = report.as_ics(report.rows_for([case()]), NOW)
+    before = report.as_ics(report.rows_for([case()]), NOW, NAMING.words["report"])
     events = [*case()["events"], {"at": "2026-12-01T09:00:00+01:00", "event": "extended", "reason": "r"}]
-    after = report.as_ics(report.rows_for([case(extended_to="2027-02-25", events=events)]), NOW)
+    after = report.as_ics(report.rows_for([case(extended_to="2027-02-25", events=events)]), NOW, NAMING.words["report"])
     assert re.findall("UID:.*", before) == re.findall("UID:.*", after)
     assert "SEQUENCE:1" in before
     assert "SEQUENCE:2" in after
@@ -132,7 +132,7 @@ def test_an_extension_moves_the_same_event():
 
 
 def test_a_case_that_was_opened_again_is_in_the_calendar_again():
-    assert "KN-2026-0002" in report.as_ics(report.rows_for([answered(state="open")]), NOW)
+    assert "KN-2026-0002" in report.as_ics(report.rows_for([answered(state="open")]), NOW, NAMING.words["report"])
 
 
 # The page
