@@ -201,7 +201,7 @@ async def test_what_the_owner_moves_into_the_review_folder_is_put_to_him_as_a_ca
     record = record_of(settings)
     assert [case.state for case in record.cases] == ["review"]
     assert [(one.letter, one.state) for one in record.letters] == [("notice_review", "sent")]
-    assert "u hebt het zelf in de beoordelingsmap gezet" in smtp.mails[-1].get_body(("plain",)).get_content()
+    assert "u heeft het zelf in de beoordelingsmap gezet" in smtp.mails[-1].get_body(("plain",)).get_content()
     said(settings, record.cases[0].number, Word("kinds", kinds=("objection",)))
     await turn(settings)
     (example,) = record_of(settings).examples
@@ -217,6 +217,7 @@ async def test_what_comes_back_from_the_review_folder_is_no_request(mail_user, s
     record = record_of(settings)
     assert [case.state for case in record.cases] == ["no_request"]
     assert [one.letter for one in record.letters] == ["notice_review", "notice_word"]
+    assert "geen privacyverzoek, want u heeft" in smtp.mails[-1].get_body(("plain",)).get_content().replace("\r\n", " ")
     assert [(one.kinds, bool(one.text)) for one in record.examples] == [((), True)]
     with mail_user.client() as client:
         client.select_folder("INBOX")

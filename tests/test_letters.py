@@ -12,7 +12,7 @@ from mailbot import data
 from mailbot.client import QueuedLetter
 from mailbot.errors import OwnerMustFix
 from mailbot.html import visible
-from mailbot.letters import Templates, compose
+from mailbot.letters import Templates, compose, sample_letter
 
 ALL = dict(golden.letters())
 ABOUT_KINDS = dict(golden.about_kinds())
@@ -37,6 +37,14 @@ def test_a_letter_is_as_its_golden_copy(name):
 
 def test_there_is_no_golden_copy_of_a_letter_that_is_gone():
     assert {path.stem for path in golden.GOLDEN.glob("*.txt")} == {*ALL, *ABOUT_KINDS}
+
+
+def test_an_owner_whose_letters_are_in_english_first_still_reads_his_notices():
+    for letter in ("digest", "notice_warning", "notice_request"):
+        sample = sample_letter(letter, "nl", TEMPLATES.get(letter, "nl"))
+        english = compose(replace(sample, language="en"), golden.SENDER, TEMPLATES)
+        dutch = compose(sample, golden.SENDER, TEMPLATES)
+        assert english.get_body(("plain",)).get_content() == dutch.get_body(("plain",)).get_content()
 
 
 @pytest.mark.parametrize("name", ABOUT_KINDS)

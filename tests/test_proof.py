@@ -41,7 +41,7 @@ async def test_the_evidence_says_what_was_done_when_and_nothing_of_the_contents(
     await turn(settings)
     text = "\n".join(trial.evidence(number, None))
     (first, last) = smtp.to(JAN)
-    for wanted in ("Wat er kwam", "inzage in uw gegevens", "binnen de beloofde vier weken", "beantwoord",
+    for wanted in ("Wat er kwam", "Het gaat om: inzage\n", "binnen de beloofde vier weken", "beantwoord",
                    first["Message-ID"], last["Message-ID"], "250 queued"):  # fmt: skip
         assert wanted in text
     for hidden in (JAN, "Kwartel", "zolderkamertje"):
