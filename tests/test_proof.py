@@ -71,7 +71,7 @@ async def test_of_an_erased_case_the_evidence_shows_what_is_left(mail_user, smtp
     say(settings, number, Word("close", erase=True))
     await turn(settings)
     text = "\n".join(trial.evidence(number, None))
-    assert "verwijdering van uw gegevens: uitgevoerd" in text
+    assert "verwijdering: uitgevoerd" in text
     assert "opdracht om te wissen" in text
     assert re.search(r"\b[0-9a-f]{64}\b", text)
     assert seal not in text  # closing and the order came after it
