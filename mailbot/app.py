@@ -20,10 +20,11 @@ from mailbot import claim, nightly, standing, systemd
 from mailbot.answers import look_at_sent
 from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in, where
 from mailbot.config import Settings
+from mailbot.connection import ImapSettings
 from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix
 from mailbot.house import House, desk_of, furnish
 from mailbot.learning import learn, look_at_review
-from mailbot.mailbox import ImapSettings, Mailbox
+from mailbot.mailbox import Mailbox
 from mailbot.outbox import Outbox, SmtpSettings
 from mailbot.perform import ImapThread, Settled, World, settle, settle_letters
 from mailbot.purge import Judging, end_cases

@@ -20,7 +20,7 @@ from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.decide import Delivery, Known, Policy, Sent, decide
 from mailbot.errors import MailbotError, Refused, TryLater
 from mailbot.links import ALL, about_all
-from mailbot.mailbox import Fetched, InboxStatus
+from mailbot.looking import Fetched, InboxStatus
 from mailbot.message import Message
 from mailbot.ownermail import Followed, owners_word, spend, unspent
 from mailbot.perform import World, commit_plan

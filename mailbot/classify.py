@@ -12,8 +12,9 @@ from functools import lru_cache
 from math import exp
 
 from mailbot import language
+from mailbot.header import Address
 from mailbot.likeness import ANY
-from mailbot.message import Address, Message
+from mailbot.message import Message
 from mailbot.rules import Rules, Sentence, Spoken, all_spoken, sentences
 
 JUDGED = 40_000  # characters of text: a request is made in less

@@ -14,7 +14,7 @@ from mailbot.classify import Decision
 from mailbot.client import ClientRecord, Example, SeenMessage
 from mailbot.decide import Delivery, reviewed
 from mailbot.examples import Keeping, expired, kept_words
-from mailbot.mailbox import Fetched
+from mailbot.looking import Fetched
 from mailbot.message import digest_of
 from mailbot.perform import World, commit_plan
 from mailbot.register import Review

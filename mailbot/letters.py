@@ -3,15 +3,13 @@
 Owns how letters to persons and notices to the owner look and what headers they carry. Must never quote a word of an
 incoming mail to a person, never read a clock, and never choose a recipient.
 
-A letter is written once, as blocks of text: a paragraph, `# heading`, `- item`, `[picture]`, `[bar ...]`,
-`[button ...]` or `[links ...]`. Both parts of the mail are made from these blocks, so that text and HTML always say
-the same.
+A letter is written once, as blocks of text, and both parts of its mail are made from them (blocks.py).
 """
 
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,13 +24,11 @@ import msgspec
 from jinja2 import StrictUndefined, TemplateError, pass_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mailbot import wording
+from mailbot import blocks, wording
 from mailbot.client import QueuedLetter
 from mailbot.errors import OwnerMustFix
 
 LETTER = re.compile(r"(?P<language>[a-z]{2})/(?P<letter>[a-z_]+)\.(?P<part>txt|toml)")
-BLOCK = re.compile(r"\[(?P<name>picture|bar|button|links)(?: (?P<words>.*))?\]")
-LINK = re.compile(r"https?://[^\s<>()]+[^\s<>().,;:!?]")
 UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 OWNERS_WORDS = (
     "events letters kinds places roles channels states tracks identity letter_states replies stops troubles reasons"
@@ -114,7 +110,7 @@ class Templates:
         environment = ImmutableSandboxedEnvironment(
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
         )
-        environment.filters["escape_html"] = _escaped
+        environment.filters["escape_html"] = blocks.escaped
         environment.filters["label"] = pass_context(_labelled)
         environment.filters["first_upper"] = lambda text: text[:1].upper() + text[1:]
         texts = {name: raw.decode("utf-8", "replace") for name, raw in files.items() if not name.endswith(".png")}
@@ -267,11 +263,14 @@ def compose(queued: QueuedLetter, sender: Sender, templates: Templates) -> Email
     if template.audience == "owner":  # what he can do stands below every notice, written once
         buttons = templates.buttons.get(queued.language) or templates.buttons["nl"]
         text += f"\n\n{buttons.render(context)}"
-    blocks = list(_blocks(text))
+    said = list(blocks.cut(text))
     message = EmailMessage(policy=SMTP)
     _headers(message, queued, sender, _line(template.subject.render(context)))
-    message.set_content(_as_text(blocks, context), subtype="plain", charset="utf-8", cte="quoted-printable")
-    page = templates.layout.render({**context, "content": _as_html(blocks, queued), "subject": message["Subject"]})
+    plain = blocks.as_text(said, context["words"]["picture_text"] if template.picture else "")
+    message.set_content(plain, subtype="plain", charset="utf-8", cte="quoted-printable")
+    page = templates.layout.render(
+        {**context, "content": blocks.as_html(said, _content_id(queued)), "subject": message["Subject"]}
+    )
     message.add_alternative(page, subtype="html", charset="utf-8", cte="quoted-printable")
     if template.picture:
         _put_picture(message, templates.pictures[template.picture], queued)
@@ -371,152 +370,6 @@ def _label(kind: str, language: str, labels: Mapping[str, Mapping[str, str]]) ->
 
 def _line(text: str) -> str:
     return " ".join(UNSAFE.sub(" ", text).split())
-
-
-Block = tuple[str, str]
-
-
-def _blocks(text: str) -> Iterator[Block]:
-    """Cut the rendered text into blocks."""
-    paragraph: list[str] = []
-    for raw in [*text.split("\n"), ""]:
-        line = raw.strip()
-        match = BLOCK.fullmatch(line)
-        start = next((mark for mark in ("# ", "- ") if line.startswith(mark)), "")
-        if line and not match and not start:
-            paragraph.append(line)
-            continue
-        if paragraph:
-            yield "paragraph", " ".join(paragraph)
-            paragraph = []
-        if match:
-            yield match["name"], match["words"] or ""
-        elif start:
-            yield ("heading" if start == "# " else "item"), line[2:]
-
-
-def _as_text(blocks: Sequence[Block], context: Mapping[str, Any]) -> str:
-    out: list[str] = []
-    for place, (name, text) in enumerate(blocks):
-        following = blocks[place + 1][0] if place + 1 < len(blocks) else ""
-        if name == "picture":
-            out += [context["words"]["picture_text"], ""]
-        elif name == "bar":
-            out += [*_text_bar(text), ""]
-        elif name == "button":
-            out += _text_link(text)
-        elif name == "links":
-            out += [line for one in text.split(" || ") for line in _text_link(one)]
-        elif name == "heading":
-            out += [text.upper() if len(text) < 40 else text, ""]  # noqa: PLR2004 - a long heading shouts
-        else:
-            out += [f"- {text}" if name == "item" else text] + ([""] if name != "item" or following != "item" else [])
-    return "\n".join(_wrapped(out)).strip() + "\n"
-
-
-def _text_link(text: str) -> list[str]:
-    label, _, href = text.rpartition(" | ")
-    return [f"{label}:", f"  {href}", ""]
-
-
-def _wrapped(lines: Sequence[str]) -> Iterator[str]:
-    from textwrap import wrap  # noqa: PLC0415 - only letters that leave need it
-
-    for line in lines:
-        if len(line) <= 76 or "mailto:" in line:  # noqa: PLR2004 - RFC 5322, 2.1.1 recommends 78
-            yield line
-        else:
-            indent = "  " if line.startswith("- ") else ""
-            yield from wrap(line, 76, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
-
-
-def _text_bar(words: str) -> list[str]:
-    share, *labels = words.split(" | ")
-    filled = round(_percent(share) / 10)
-    return [f"[{'#' * filled}{'.' * (10 - filled)}] {labels[0]}", *(f"  {label}" for label in labels[1:])]
-
-
-def _percent(text: str) -> int:
-    return max(0, min(100, int(float(text))))
-
-
-def _as_html(blocks: Sequence[Block], queued: QueuedLetter) -> str:
-    out: list[str] = []
-    place = 0
-    while place < len(blocks):
-        name, text = blocks[place]
-        if name == "item":
-            items = []
-            while place < len(blocks) and blocks[place][0] == "item":
-                items.append(f'<li style="margin:0 0 6px 0">{_rich(blocks[place][1])}</li>')
-                place += 1
-            out.append(f'<ul style="margin:0 0 16px 0;padding:0 0 0 22px">{"".join(items)}</ul>')
-            continue
-        out.append(_html_block(name, text, queued))
-        place += 1
-    return "\n".join(out)
-
-
-def _html_block(name: str, text: str, queued: QueuedLetter) -> str:
-    if name == "heading":
-        return f'<h2 style="font-size:18px;line-height:1.3;margin:24px 0 8px 0">{_rich(text)}</h2>'
-    if name == "picture":
-        alt = _escaped(text)
-        return (
-            f'<p style="margin:0 0 16px 0"><img src="cid:{_content_id(queued)}" width="520" alt="{alt}" '
-            'style="display:block;width:100%;max-width:520px;height:auto;border:0;border-radius:6px"></p>'
-        )
-    if name == "bar":
-        return _html_bar(text)
-    if name == "button":
-        label, _, href = text.rpartition(" | ")
-        return (
-            '<table role="presentation" cellpadding="0" cellspacing="0" border="0" style="margin:0 0 10px 0"><tr>'
-            f'<td class="button" bgcolor="#1f4e79" style="border-radius:6px"><a href="{_escaped(href)}" '
-            'style="display:inline-block;padding:13px 20px;color:#ffffff;text-decoration:none;font-weight:bold">'
-            f"{_escaped(label)}</a></td></tr></table>"
-        )
-    if name == "links":
-        return f'<p class="links" style="margin:0 0 16px 0">{"".join(map(_html_link, text.split(" || ")))}</p>'
-    return f'<p style="margin:0 0 16px 0">{_rich(text)}</p>'
-
-
-def _html_link(text: str) -> str:
-    """A line of its own, high enough for a thumb."""
-    label, _, href = text.rpartition(" | ")
-    return (
-        f'<a href="{_escaped(href)}" style="display:inline-block;padding:8px 18px 8px 0;color:inherit">'
-        f"{_escaped(label)}</a> "
-    )
-
-
-def _html_bar(words: str) -> str:
-    """A bar of table cells, the one way every mail program draws it. The words say the same: first the heading."""
-    share, heading, *labels = words.split(" | ")
-    percent = _percent(share)
-    colour = "#2e7d32" if percent < 50 else "#b26a00" if percent < 85 else "#b3261e"  # noqa: PLR2004 - calm, soon, now
-    cell = "height:12px;line-height:12px;font-size:1px"
-    full = f'<td width="{percent}%" bgcolor="{colour}" style="{cell}">&nbsp;</td>'
-    rest = f'<td class="rest" width="{100 - percent}%" bgcolor="#d9dee3" style="{cell}">&nbsp;</td>'
-    below = "<br>".join(_rich(label) for label in labels)
-    return (
-        f'<p style="margin:22px 0 6px 0"><strong>{_rich(heading)}</strong></p>'
-        '<table role="presentation" width="100%" cellpadding="0" cellspacing="0" border="0" style="margin:0 0 6px 0">'
-        "<tr>"
-        f"{full if percent else ''}{rest if percent < 100 else ''}</tr></table>"  # noqa: PLR2004 - per cent
-        f'<p style="margin:0 0 10px 0;font-size:15px;word-break:break-word">{below}</p>'
-    )
-
-
-def _rich(text: str) -> str:
-    """Escape, and make web addresses clickable."""
-    return LINK.sub(lambda match: f'<a href="{match[0]}" style="color:inherit">{match[0]}</a>', _escaped(text))
-
-
-def _escaped(text: str) -> str:
-    for mark, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(mark, name)
-    return text
 
 
 def _content_id(queued: QueuedLetter) -> str:

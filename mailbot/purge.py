@@ -19,7 +19,7 @@ from mailbot.case import OVER, Event
 from mailbot.client import ClientRecord, Filing, LetterState, SeenMessage
 from mailbot.ending import Ending, Traces, Whose
 from mailbot.errors import LoginRefused, Refused, TryLater
-from mailbot.mailbox import Header
+from mailbot.looking import Header
 from mailbot.message import Message, digest_of
 from mailbot.perform import World, settle_letters, update
 from mailbot.plan import NotifyOwner

@@ -11,7 +11,8 @@ from email import message_from_bytes
 from email.header import decode_header, make_header
 
 from mailbot.arrivals import Reader
-from mailbot.mailbox import OUR_MESSAGE_ID, Header
+from mailbot.looking import Header
+from mailbot.mailbox import OUR_MESSAGE_ID
 from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
 from mailbot.register import RESTORED

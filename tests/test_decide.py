@@ -10,7 +10,8 @@ from mailbot.case import Event, open_case, record
 from mailbot.classify import Decision, Verdict
 from mailbot.client import ClientRecord, Filing, QueuedLetter, SeenMessage
 from mailbot.decide import Caps, Delivery, Kind, Known, Policy, Sent, decide
-from mailbot.message import Address, Message
+from mailbot.header import Address
+from mailbot.message import Message
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, SendLetter, StopLetters
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)

@@ -17,10 +17,11 @@ from mailbot.backup import backup, restore, verify
 from mailbot.casework import Word
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.errors import Refused
+from mailbot.header import Address
 from mailbot.house import desk_of
 from mailbot.links import href
 from mailbot.mailbox import Mailbox
-from mailbot.message import Address, Message
+from mailbot.message import Message
 from mailbot.outbox import Outbox
 from mailbot.register import Register
 from mailbot.storage import DurableStorage

@@ -24,9 +24,11 @@ from mailbot import config
 from mailbot.arrivals import plan_for
 from mailbot.backup import verify
 from mailbot.case import Case, record
+from mailbot.connection import ImapSettings
 from mailbot.deadlines import is_working_day
 from mailbot.house import desk_of, furnish
-from mailbot.mailbox import Fetched, ImapSettings, Mailbox
+from mailbot.looking import Fetched
+from mailbot.mailbox import Mailbox
 from mailbot.outbox import Accepted, NotSent
 from mailbot.perform import World, settle_letters
 from mailbot.register import Register, Watch

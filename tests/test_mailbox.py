@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 import pytest
 from fixtures.dovecot import VARIANTS, instance
 
-from mailbot import mailbox as mailbox_module
+from mailbot import looking as looking_module
+from mailbot.connection import ImapSettings
 from mailbot.errors import LoginRefused, OwnerMustFix, Refused, TryLater
 from mailbot.folders import Namespace, find_sent
-from mailbot.mailbox import ImapSettings, Mailbox, Move
+from mailbot.mailbox import Mailbox, Move
 
 MAIL = (
     b"From: jan@example.nl\r\nTo: info@kosternet.nl\r\nSubject: hallo\r\nMessage-ID: <1@example.nl>\r\n\r\nTekst %d\r\n"
@@ -259,7 +260,7 @@ def test_a_folder_for_sent_mail_the_owner_named_is_made(mail_user):
 
 
 def test_uids_are_asked_in_ranges_and_none_below_the_first_comes_back(mail_user, monkeypatch):
-    monkeypatch.setattr(mailbox_module, "SEARCH_RANGE", 2)
+    monkeypatch.setattr(looking_module, "SEARCH_RANGE", 2)
     for place in range(5):
         mail_user.deliver(MAIL % place)
     mailbox = opened(mail_user)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbot import data, message
+from mailbot import data, header, message
 from mailbot.classify import classify
 from mailbot.quotes import strip
 from mailbot.rules import parse
@@ -74,7 +74,7 @@ def test_a_library_that_fails_on_a_header_costs_that_header_and_no_more(monkeypa
             "'NoneType' object has no attribute 'index'"
         )  # what it does on bounces without an epilogue
 
-    monkeypatch.setattr(message, "get_addresses", fails)
+    monkeypatch.setattr(header, "get_addresses", fails)
     found = read(headers(b"From: a@example.nl", b"To: info@kosternet.nl", body=b"ik wil inzage in mijn gegevens"))
     assert found.sender is None
     assert "From could not be read (AttributeError)" in found.defects

@@ -13,7 +13,8 @@ from mailbot import owner, tokens
 from mailbot.app import open_app
 from mailbot.arrivals import stop_letters
 from mailbot.authentic import aligned
-from mailbot.message import Address, Message
+from mailbot.header import Address
+from mailbot.message import Message
 from mailbot.ticks import queue_digest
 
 OWNER = "geert@kosternet.example"
