@@ -22,11 +22,12 @@ from mailbot.errors import MailbotError, Refused, TryLater
 from mailbot.links import ALL, about_all
 from mailbot.looking import Fetched, InboxStatus
 from mailbot.message import Message
+from mailbot.office import Stop, Watch
 from mailbot.ownermail import Followed, owners_word, spend, unspent
 from mailbot.perform import World, commit_plan
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, Remember, StopLetters
 from mailbot.record import met_again
-from mailbot.register import Register, Stop, Watch
+from mailbot.register import Register
 from mailbot.review import taken_back
 from mailbot.understanding import MANY
 from mailbot.worker import Understood

@@ -16,8 +16,8 @@ from mailbot.decide import Delivery, reviewed
 from mailbot.examples import Keeping, expired, kept_words
 from mailbot.looking import Fetched
 from mailbot.message import digest_of
+from mailbot.office import Review
 from mailbot.perform import World, commit_plan
-from mailbot.register import Review
 from mailbot.review import MOVED, case_of
 from mailbot.rules import Rules
 

@@ -18,11 +18,12 @@ from mailbot.clicks import Answer, follow_word, unclear
 from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.links import ALL, OFFICE, Said, about_all, from_owner, said
 from mailbot.message import Message
+from mailbot.office import CHECKED
 from mailbot.perform import World, commit_plan
 from mailbot.phrases import CASE_NUMBER, Spoken
 from mailbot.plan import NotifyOwner, Plan, RecordEvent, Remember
 from mailbot.record import released
-from mailbot.register import CHECKED, Register
+from mailbot.register import Register
 
 NOTICE = "notice_word"
 UNCLEAR = "unclear"

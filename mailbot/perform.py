@@ -27,10 +27,11 @@ from mailbot.decide import Delivery
 from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix, Refused, TryLater
 from mailbot.mailbox import SEEN, Mailbox, Move
 from mailbot.message import Message
+from mailbot.office import RESTORED
 from mailbot.outbox import Outbox
 from mailbot.plan import NotifyOwner, Plan
 from mailbot.record import Desk
-from mailbot.register import RESTORED, Register
+from mailbot.register import Register
 from mailbot.understanding import Understanding
 
 LOG = logging.getLogger(__name__)

@@ -17,22 +17,23 @@ import os
 import re
 import secrets
 import unicodedata
-from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from tinydb import TinyDB
 
+from mailbot import tables
 from mailbot.case import Case
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
-from mailbot.ending import Closed, Traces, copies_to_delete, owes_erasure
+from mailbot.ending import Closed, Traces
 from mailbot.errors import OwnerMustFix, Refused, TryLater
+from mailbot.index import Index, entry_of
+from mailbot.office import CHECKED, RESTORED, Office, Stop
 from mailbot.storage import (
     BESIDE,
     PREVIOUS,
@@ -45,100 +46,11 @@ from mailbot.storage import (
     sync_folder,
 )
 
-CHECKED = "checked"  # the mark of the last night the mailbox was counted: when the clock was right
 OFFICE = "office.json"
-RESTORED = "restored"  # the mark of the moment a backup was put back
 PROBE = "probe"  # an empty file, written before each turn: a letter must not go out that cannot be recorded
 KEPT_IN_MEMORY = 256  # whole records; the rest is an index and read again when needed
 ROOM = 64 * 1024 * 1024  # bytes that must be free before work is accepted: a full disk must not surprise a commit
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """How far the mailbox was taken in. `since` is the first start; UIDs below `backlog_uid` were there before it."""
-
-    uidvalidity: int
-    next_uid: int
-    messages: int
-    since: datetime
-    backlog_uid: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """What lies in the review folder: UID -> digest, and the digests of what left it since the look before."""
-
-    uidvalidity: int
-    there: dict[str, str] = field(default_factory=dict)
-    left: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Why no letter to a person leaves, and since when."""
-
-    why: str
-    since: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Office:
-    """What belongs to no client."""
-
-    watch: Watch | None = None
-    stops: tuple[Stop, ...] = ()
-    tries: dict[str, int] = field(default_factory=dict)  # uidvalidity/uid -> failures of a message
-    tokens: tuple[str, ...] = ()  # the owner's links that were used
-    digests: tuple[str, ...] = ()  # dates a digest was queued for
-    marks: dict[str, str] = field(default_factory=dict)  # when some periodic work was done last
-    given: tuple[str, ...] = ()  # numbers a restored register does not have and must not give again
-    sent_uid: dict[str, int] = field(default_factory=dict)  # how far Sent was looked at: uidvalidity -> next UID
-    review: Review | None = None  # None until the first look: what lay there before that is nobody's word
-
-
-@dataclass(slots=True)
-class Entry:
-    """The index's view of one client."""
-
-    folder: str | None
-    numbers: tuple[str, ...]
-    opened: tuple[tuple[datetime, str], ...]
-    running: bool
-    digests: tuple[str, ...]
-    message_ids: tuple[str, ...]
-    letter_ids: tuple[str, ...]
-    sent: tuple[tuple[datetime, str], ...]
-    letters: bool
-    copies: bool
-    filings: bool
-    examples: bool
-    endings: bool
-
-
-def entry_of(record: ClientRecord) -> Entry:
-    """Return what the index keeps of a record."""
-    persons = [one for one in record.letters if one.audience == "person"]
-    return Entry(
-        folder=record.folder,
-        numbers=tuple(case.number for case in record.cases),
-        opened=tuple((case.events[0].at, case.number) for case in record.cases if case.events and not case.backlog),
-        running=any(case.is_open for case in record.cases),
-        digests=tuple(seen.digest for seen in record.messages),
-        message_ids=tuple(seen.message_id for seen in record.messages if seen.message_id),
-        letter_ids=tuple(one.message_id for one in record.letters),
-        sent=tuple((one.settled or one.queued, one.to) for one in persons if one.state in GOING),
-        letters=any(one.state is LetterState.QUEUED for one in record.letters),
-        copies=any(one.state is LetterState.SENT and one.copies for one in record.letters),
-        filings=any(seen.filing is Filing.INTENDED for seen in record.messages),
-        examples=any(not one.text for one in record.examples),
-        endings=owes_erasure(record) or any(copies_to_delete(record)),
-    )
-
-
-GOING = {LetterState.SENT, LetterState.QUEUED}
-OWED = ("letters", "copies", "filings", "running", "endings", "examples")
 KEY = re.compile(rb"[0-9a-f]{64}")
-TABLES = ("cases", "letters", "messages", "examples")
 
 
 class Register:
@@ -148,15 +60,7 @@ class Register:
         self.directory = directory
         self.key = key
         self.office = Office()
-        self._entries: dict[str, Entry] = {}
-        self._numbers: dict[str, str] = {}
-        self._digests: dict[str, list[str]] = {}
-        self._message_ids: dict[str, str] = {}
-        self._letters: dict[str, str] = {}
-        self._folders: dict[str, str] = {}
-        self._sent: list[tuple[datetime, str]] = []
-        self._opened: list[tuple[datetime, str]] = []
-        self._owed: dict[str, set[str]] = {name: set() for name in OWED}
+        self._index = Index()
         self._records: OrderedDict[str, ClientRecord] = OrderedDict()
         self._closed: dict[str, Closed] = {}
         self._highest: dict[str, int] = {}
@@ -219,7 +123,7 @@ class Register:
 
     def client_by_id(self, place: str) -> ClientRecord | None:
         """Return the record with this id, or None."""
-        if place not in self._entries:
+        if place not in self._index.entries:
             return None
         if place not in self._records:
             self._remember(place, self._read(self._path(place)))
@@ -228,7 +132,7 @@ class Register:
 
     def clients(self) -> Iterator[ClientRecord]:
         """Yield every record, in the order of their ids."""
-        for place in sorted(self._entries):
+        for place in sorted(self._index.entries):
             record = self.client_by_id(place)
             if record is not None:
                 yield record
@@ -244,7 +148,7 @@ class Register:
 
     def case(self, number: str) -> tuple[ClientRecord, Case] | None:
         """Return the case with this number and whose it is, or None."""
-        return self._case_in(self._numbers.get(number), number)
+        return self._case_in(self._index.numbers.get(number), number)
 
     def _case_in(self, place: str | None, number: str | None) -> tuple[ClientRecord, Case] | None:
         record = self.client_by_id(place) if place else None
@@ -257,19 +161,19 @@ class Register:
 
     def holders(self, digest: str) -> list[ClientRecord]:
         """Return the records in which a message with these bytes was handled."""
-        records = [self.client_by_id(place) for place in self._digests.get(digest, ())]
+        records = [self.client_by_id(place) for place in self._index.holding(digest)]
         return [record for record in records if record]
 
     def find_message_id(self, message_id: str) -> tuple[ClientRecord, Case] | None:
         """Return the case a handled message with this Message-ID belongs to, or None."""
-        place = self._message_ids.get(message_id)
+        place = self._index.message_ids.get(message_id)
         record = self.client_by_id(place) if place else None
         numbers = [seen.case for seen in record.messages if seen.message_id == message_id] if record else []
         return self._case_in(place, numbers[0]) if numbers and numbers[0] else None
 
     def find_letter(self, message_id: str) -> QueuedLetter | None:
         """Return our letter with this Message-ID, or None."""
-        place = self._letters.get(message_id)
+        place = self._index.letters.get(message_id)
         record = self.client_by_id(place) if place else None
         return next((one for one in record.letters if one.message_id == message_id), None) if record else None
 
@@ -280,7 +184,7 @@ class Register:
 
     def folders(self) -> set[str]:
         """Return the names of all client folders that are taken."""
-        return set(self._folders)
+        return set(self._index.folders)
 
     def running(self) -> Iterator[ClientRecord]:
         """Yield the records in which an answer is still owed."""
@@ -310,18 +214,18 @@ class Register:
         yield from self._records_of("examples")
 
     def _records_of(self, what: str) -> Iterator[ClientRecord]:
-        for place in sorted(self._owed[what]):
+        for place in self._index.owing(what):
             record = self.client_by_id(place)
             if record is not None:
                 yield record
 
     def letters_since(self, moment: datetime) -> list[tuple[datetime, str]]:
         """Return moment and address of every letter to a person that left, or is about to, after `moment`."""
-        return self._sent[bisect_left(self._sent, (moment, "")) :]
+        return self._index.sent_since(moment)
 
     def cases_since(self, moment: datetime) -> int:
         """Return how many cases were opened after `moment`, backlog not counted."""
-        return len(self._opened) - bisect_left(self._opened, (moment, ""))
+        return self._index.opened_since(moment)
 
     def next_number(self, prefix: str, year: int) -> str:
         """Return the next case number of the year. A number is never given twice, not even after an erasure (T6)."""
@@ -329,7 +233,7 @@ class Register:
 
     def is_given(self, number: str) -> bool:
         """Tell whether this number belongs to a case, to an erased one, or is kept from being given."""
-        return number in self._numbers or number in self._closed or number in self.office.given
+        return number in self._index.numbers or number in self._closed or number in self.office.given
 
     def reserve(self, numbers: Sequence[str]) -> None:
         """Never give these numbers: a restored register finds them in letters of ours. The promises of `commit`."""
@@ -374,8 +278,8 @@ class Register:
             _make_folder(path.parent)
         self._note(record.id)
         database = TinyDB(path, storage=DurableStorage)
-        database.storage.write(_tables(record))
-        self._index(record.id, entry_of(record))
+        database.storage.write(tables.of_record(record))
+        self._known(record)
         self._remember(record.id, record)
 
     def commit_office(self, office: Office) -> None:
@@ -445,7 +349,7 @@ class Register:
     def _read(self, path: Path) -> ClientRecord:
         """Return the record in the file. OwnerMustFix when it is damaged."""
         try:
-            return parse(path.read_bytes(), path, _decode_record)
+            return parse(path.read_bytes(), path, tables.record_in)
         except OSError as error:
             raise OwnerMustFix(
                 f"{path}: cannot be read ({error.strerror}): mend the disk or the permissions"
@@ -460,17 +364,16 @@ class Register:
             except OwnerMustFix as error:
                 problems.extend(error.problems)
                 continue
-            self._index(record.id, entry_of(record), many=True)
+            self._known(record, many=True)
         try:
             self.office = self._read_office()
             for path in sorted((self.directory / "closed").glob("*.json")):
-                self._keep_closed(_convert(load(path), "closed", Closed))
+                self._keep_closed(tables.value_in(load(path), "closed", Closed))
         except OwnerMustFix as error:
             problems.extend(error.problems)
         if problems:
             raise OwnerMustFix(problems)
-        self._sent.sort()
-        self._opened.sort()
+        self._index.sort()
         self._seen_changes = self._changes_size()
 
     def _files(self) -> Iterator[Path]:
@@ -487,35 +390,21 @@ class Register:
 
     def _read_office(self) -> Office:
         path = self.directory / OFFICE
-        tables = load(path)
-        if tables is None and self._entries:
+        found = load(path)
+        if found is None and self._index.entries:
             raise OwnerMustFix(missing(path))  # as if it were the first start, mail would be taken for history
-        office = _convert(tables, "office", Office) if tables is not None else Office()
+        office = tables.value_in(found, "office", Office) if found is not None else Office()
         for number in office.given:
             self._count(number)
         return office
 
-    def _index(self, place: str, entry: Entry, *, many: bool = False) -> None:
-        self._forget(place)
-        self._entries[place] = entry
-        if entry.folder:
-            self._folders[entry.folder] = place
+    def _known(self, record: ClientRecord, *, many: bool = False) -> None:
+        """Take a record into the indexes as it is now."""
+        self._records.pop(record.id, None)
+        entry = entry_of(record)
+        self._index.put(record.id, entry, many=many)
         for number in entry.numbers:
-            self._numbers[number] = place
             self._count(number)
-        for digest in set(entry.digests):
-            self._digests.setdefault(digest, []).append(place)
-        self._message_ids.update(dict.fromkeys(entry.message_ids, place))
-        self._letters.update(dict.fromkeys(entry.letter_ids, place))
-        for kept, fresh in ((self._sent, entry.sent), (self._opened, entry.opened)):
-            for item in fresh:
-                if many:
-                    kept.append(item)
-                else:
-                    insort(kept, item)
-        for what, places in self._owed.items():
-            if getattr(entry, what):
-                places.add(place)
 
     def _count(self, number: str) -> None:
         year, _, serial = number.rpartition("-")
@@ -527,25 +416,9 @@ class Register:
         self._count(line.number)
 
     def _forget(self, place: str) -> None:
-        """Take a client out of every index."""
+        """Take a client out of memory."""
         self._records.pop(place, None)
-        entry = self._entries.pop(place, None)
-        if entry is None:
-            return
-        if entry.folder:
-            self._folders.pop(entry.folder, None)
-        for number in entry.numbers:
-            self._numbers.pop(number, None)
-        for digest in set(entry.digests):
-            self._digests[digest].remove(place)
-            if not self._digests[digest]:
-                del self._digests[digest]
-        _drop(self._message_ids, entry.message_ids, place)
-        _drop(self._letters, entry.letter_ids, place)
-        _take_out(self._sent, entry.sent)
-        _take_out(self._opened, entry.opened)
-        for places in self._owed.values():
-            places.discard(place)
+        self._index.forget(place)
 
     def _remember(self, place: str, record: ClientRecord) -> None:
         self._records[place] = record
@@ -586,31 +459,17 @@ class Register:
                 continue
             self._forget(place)
             if self._path(place).exists():
-                self._index(place, entry_of(self._read(self._path(place))))
+                self._known(self._read(self._path(place)))
         for path in (self.directory / "closed").glob("*.json"):
             if path.stem not in self._closed:
-                self._keep_closed(_convert(load(path), "closed", Closed))
+                self._keep_closed(tables.value_in(load(path), "closed", Closed))
         self._seen_changes = size
-
-
-def _drop(index: dict[str, str], names: tuple[str, ...], place: str) -> None:
-    for name in names:
-        if index.get(name) == place:
-            del index[name]
-
-
-def _take_out(kept: list[tuple[datetime, str]], gone: tuple[tuple[datetime, str], ...]) -> None:
-    for item in gone:
-        position = bisect_left(kept, item)
-        if position < len(kept) and kept[position] == item:
-            del kept[position]
 
 
 def put_office(directory: Path, raw: bytes, now: datetime) -> None:
     """Write the office of a backup with all letters on hold: the last file of a restore. OwnerMustFix when damaged."""
     path = directory / OFFICE
-    tables = parse(raw, path, msgspec.json.decode)
-    office: Office = _convert(tables, "office", Office)
+    office: Office = tables.value_in(parse(raw, path, msgspec.json.decode), "office", Office)
     stops = (*(stop for stop in office.stops if stop.why != RESTORED), Stop(RESTORED, now))
     marks = {**office.marks, RESTORED: now.isoformat(), CHECKED: now.isoformat()}
     held = replace(office, stops=stops, marks=marks)
@@ -638,30 +497,3 @@ def _make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
     except OSError as error:
         raise not_written(folder, error) from error
-
-
-CLIENT_FIELDS = tuple(item.name for item in fields(ClientRecord) if item.name not in TABLES)
-
-
-def _tables(record: ClientRecord) -> dict[str, dict[str, Any]]:
-    """Return the record as TinyDB tables: one document for the client, one for each case, letter and message."""
-    plain = msgspec.to_builtins(record)
-    tables = {"client": {"1": {name: plain[name] for name in CLIENT_FIELDS}}}
-    for name in TABLES:
-        tables[name] = {str(place): row for place, row in enumerate(plain[name], start=1)}
-    return tables
-
-
-def _decode_record(body: bytes) -> ClientRecord:
-    tables = msgspec.json.decode(body)
-    plain: dict[str, Any] = dict(tables["client"]["1"])
-    for name in TABLES:
-        plain[name] = list(tables.get(name, {}).values())
-    return msgspec.convert(plain, ClientRecord)
-
-
-def _convert(tables: Any, name: str, kind: type[Any]) -> Any:  # noqa: ANN401 - one conversion for two kinds of file
-    try:
-        return msgspec.convert(tables[name]["1"], kind)
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
-        raise OwnerMustFix(f"the register's {name} file does not have the expected shape ({error})") from error

@@ -92,7 +92,7 @@ def parse(raw: bytes, path: Path, decode: Callable[[bytes], T]) -> T:
         raise OwnerMustFix(_damaged(path, "its contents do not match their checksum"))
     try:
         return decode(body)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (KeyError, TypeError, msgspec.ValidationError, msgspec.DecodeError) as error:
         raise OwnerMustFix(_damaged(path, f"it does not have the expected shape ({error})")) from None
 
 

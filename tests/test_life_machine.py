@@ -29,9 +29,10 @@ from mailbot.deadlines import is_working_day
 from mailbot.house import desk_of, furnish
 from mailbot.looking import Fetched
 from mailbot.mailbox import Mailbox
+from mailbot.office import Watch
 from mailbot.outbox import Accepted, NotSent
 from mailbot.perform import World, settle_letters
-from mailbot.register import Register, Watch
+from mailbot.register import Register
 from mailbot.ticks import tick
 from mailbot.warnings import due, terms_of
 

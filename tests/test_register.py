@@ -16,7 +16,8 @@ import pytest
 from mailbot.case import open_case
 from mailbot.client import Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.errors import OwnerMustFix, Refused, TryLater
-from mailbot.register import Closed, Register, Stop, Watch
+from mailbot.office import Stop, Watch
+from mailbot.register import Closed, Register
 from mailbot.storage import load
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
