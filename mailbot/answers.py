@@ -8,13 +8,13 @@ letters are known by their Message-ID.
 import re
 from dataclasses import replace
 
-from mailbot.arrivals import Reader
 from mailbot.case import Case
 from mailbot.client import ClientRecord
 from mailbot.deadlines import terms
 from mailbot.message import Message
-from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan, RecordEvent
+from mailbot.understanding import Reader
+from mailbot.world import World, commit_plan
 
 HEADERS = re.compile(rb".*?\r?\n\r?\n", re.DOTALL)
 OURS = re.compile(rb"^message-id:\s*(<[0-9a-f]{32}@[a-z0-9.-]+>)", re.IGNORECASE | re.MULTILINE)

@@ -18,19 +18,21 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from mailbot import claim, nightly, standing, systemd
 from mailbot.answers import look_at_sent
-from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in, where
+from mailbot.arrivals import TakenIn, ask_about_stops, file_answered, take_in
 from mailbot.config import Settings
 from mailbot.connection import ImapSettings
-from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix
+from mailbot.errors import LoginRefused, MailbotError, OwnerMustFix, where
 from mailbot.house import House, desk_of, furnish
-from mailbot.learning import learn, look_at_review
+from mailbot.learning import learn
 from mailbot.mailbox import Mailbox
 from mailbot.outbox import Outbox, SmtpSettings
-from mailbot.perform import ImapThread, Settled, World, settle, settle_letters
+from mailbot.perform import Settled, settle, settle_letters
 from mailbot.purge import Judging, end_cases
 from mailbot.register import Register
 from mailbot.restored import recollect
+from mailbot.review import look_at_review
 from mailbot.ticks import tick
+from mailbot.world import ImapThread, World
 
 LOG = logging.getLogger(__name__)
 TICK = 60  # seconds between looks at what is due

@@ -7,37 +7,32 @@ flag while the rest goes on (R5).
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
-from mailbot.case import Case
-from mailbot.classify import Decision, Verdict
-from mailbot.client import ClientRecord, QueuedLetter
-from mailbot.decide import Delivery, Known, Policy, Sent, decide
-from mailbot.errors import MailbotError, Refused, TryLater
+from mailbot.decide import Delivery, decide
+from mailbot.errors import MailbotError, Refused, TryLater, where
+from mailbot.known import delivery_of, known_about, received_at, returned
 from mailbot.links import ALL, about_all
 from mailbot.looking import Fetched, InboxStatus
 from mailbot.message import Message
 from mailbot.office import Stop, Watch
 from mailbot.ownermail import Followed, owners_word, spend, unspent
-from mailbot.perform import World, commit_plan
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, Remember, StopLetters
 from mailbot.record import met_again
 from mailbot.register import Register
 from mailbot.review import taken_back
-from mailbot.understanding import MANY
+from mailbot.understanding import MANY, Reader
 from mailbot.worker import Understood
+from mailbot.world import World, commit_plan
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 ASIDE = "$MailbotAside"
-REPORT = 20_000  # characters of a bounce in which it names the letter
 CHUNK = 200  # messages between two rounds of settling: bounds what is owed and what is looked at twice after a crash
-DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -49,26 +44,6 @@ class TakenIn:
     reviews: int = 0
     ordinary: int = 0
     aside: list[int] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Reader:
-    """The pure steps, bound to the rules in force, so that a reload swaps them in one go."""
-
-    read: Callable[[bytes], Message]
-    classify: Callable[[Message], Verdict]
-    policy: Policy
-    number: re.Pattern[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.number = re.compile(rf"\b{re.escape(self.policy.prefix)}-\d{{4}}-\d{{4,6}}\b", re.IGNORECASE)
-
-    def understood(self, raw: bytes, already: Understood | None = None) -> tuple[Message, Verdict]:
-        """Return what the message is and asks; read here unless a worker did so already."""
-        if already is not None:
-            return already.message, already.verdict
-        message = self.read(raw)
-        return message, self.classify(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +140,7 @@ def _file_if_person(
     known = world.register.find_digest(message.digest)
     if known or verdict.automatic or verdict.sender is None or verdict.sender.address in reader.policy.addresses:
         return False
-    delivery = Delivery(uidvalidity, fetched.uid, min(fetched.internaldate, now))
+    delivery = Delivery(uidvalidity, fetched.uid, received_at(fetched, now))
     actions = (Remember("ordinary"), FileUnder(verdict.sender.address))
     with world.register.transaction():
         plan = Plan("the owner answered it: filed, as configured", actions, verdict.sender.address)
@@ -277,15 +252,6 @@ def _take(world: World, reader: Reader, arrived: tuple[int, Fetched, Understood 
     world.told("plan", plan.reason)
 
 
-def where(error: BaseException) -> str:
-    """Return the class of the error and the last place it came through, and nothing it says."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
-    return f"{type(error).__name__} at {place}"
-
-
 def plan_for(
     world: World, reader: Reader, uidvalidity: int, fetched: Fetched, understood: Understood | None = None
 ) -> Plan:
@@ -321,15 +287,6 @@ def plan_for(
     return plan
 
 
-def returned(world: World, message: Message, now: datetime) -> Plan | None:
-    """Purged mail that is here again (a restored mailbox, a late bounce) is no new request: the owner is told."""
-    number = world.register.purged(message.digest, message.message_id, message.bounced_id)
-    if number is None:
-        return None
-    notice = NotifyOwner("notice_returned", f"returned {number} {now.date().isoformat()}", {"number": number})
-    return Plan(f"it was erased with {number}: no new request, the owner is told", (notice,), world.desk.owner)
-
-
 def _met_again(register: Register, message: Message, delivery: Delivery) -> bool:
     """Tell whether this very message was handled before, and keep its place up to date."""
     for record in register.holders(message.digest):
@@ -339,74 +296,6 @@ def _met_again(register: Register, message: Message, delivery: Delivery) -> bool
                 register.commit(after)
             return True
     return False
-
-
-def delivery_of(world: World, uidvalidity: int, fetched: Fetched, now: datetime) -> Delivery:
-    """Return the message's place; what is older than the first start is backlog."""
-    watch = world.register.office.watch
-    received = min(fetched.internaldate, now).astimezone(now.tzinfo)
-    backlog = watch is not None and (fetched.uid < watch.backlog_uid or received < watch.since - DAY)
-    return Delivery(uidvalidity, fetched.uid, received, backlog)
-
-
-def known_about(world: World, reader: Reader, message: Message, verdict: Verdict, now: datetime) -> Known:
-    """Gather what the register knows that bears on this message."""
-    register = world.register
-    address = verdict.sender.address if verdict.sender else None
-    return Known(
-        next_number=register.next_number(reader.policy.prefix, now.year),
-        copies=tuple(register.find_digest(message.digest)),
-        client=register.client(address) if address else None,
-        thread=_thread(register, reader, message, address),
-        letter=_came_back(register, reader, message) if verdict.automatic == "bounce" else None,
-        sent=sent_lately(world.register, address or "", now) if verdict.decision is Decision.REQUEST else Sent(),
-        stopped=register.office.stops[0].why if register.office.stops else None,
-    )
-
-
-def _came_back(register: Register, reader: Reader, message: Message) -> QueuedLetter | None:
-    """Our letter that a bounce is about: by its Message-ID, or by case number and the address that failed."""
-    for reference in (message.bounced_id, *message.in_reply_to, *reversed(message.references)):
-        if reference and (letter := register.find_letter(reference)) is not None:
-            return letter
-    said = f"{message.subject}\n{message.text[:REPORT]}".lower()
-    failed = " ".join((said, *message.headers.get("x-failed-recipients", ()))).lower()
-    for number in reader.number.findall(said):
-        record, _ = register.case(number.upper()) or (None, None)
-        letters = [one for one in record.letters if one.case == number.upper()] if record else []
-        sent = [one for one in letters if one.audience == "person" and one.to.lower() in failed]
-        if sent:
-            return sent[-1]
-    return None
-
-
-def _thread(
-    register: Register, reader: Reader, message: Message, address: str | None
-) -> tuple[ClientRecord, Case] | None:
-    """The case this message answers to: a letter of ours it refers to, a number it names, or its own copy elsewhere."""
-    for reference in (*message.in_reply_to, *reversed(message.references)):
-        if (found := register.case_of_letter(reference)) is not None:
-            return found
-    for number in reader.number.findall(f"{message.subject}\n{message.written}"):
-        if (found := register.case(number.upper())) is not None:
-            return found
-    for number in reader.number.findall(message.text):  # in a quote it counts for the person it was written to alone
-        if (found := register.case(number.upper())) is not None and found[0].address == address:
-            return found
-    twin = register.find_message_id(message.message_id) if message.message_id else None
-    return twin if twin is not None and twin[0].address == address else None
-
-
-def sent_lately(register: Register, address: str, now: datetime) -> Sent:
-    """Count the letters of the last day and hour, and the requests of the last hour, from the register itself."""
-    domain = address.rpartition("@")[2]
-    day = list(register.letters_since(now - DAY))
-    return Sent(
-        address_day=sum(to == address for _, to in day),
-        domain_day=sum(to.rpartition("@")[2] == domain for _, to in day),
-        overall_hour=sum(at > now - HOUR for at, _ in day),
-        requests_hour=register.cases_since(now - HOUR),
-    )
 
 
 def _set_aside(world: World, uidvalidity: int, fetched: Fetched) -> bool:

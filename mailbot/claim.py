@@ -11,9 +11,9 @@ import logging
 
 from mailbot import standing
 from mailbot.errors import OwnerMustFix, Refused
-from mailbot.perform import World
 from mailbot.plan import NotifyOwner
 from mailbot.record import notice_of
+from mailbot.world import World
 
 LOG = logging.getLogger(__name__)
 CLAIM, MARK = "notice_claim", "notice-claim"  # the letter, and how it is found: what X-Mailbot says

@@ -37,3 +37,12 @@ class TryLater(MailbotError):
 
 class Refused(MailbotError):
     """A permanent no from the other side or from our own rules: record it and tell the owner (exit code 1)."""
+
+
+def where(error: BaseException) -> str:
+    """Return the class of the error and the last place it came through, and nothing it says."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "?"
+    return f"{type(error).__name__} at {place}"

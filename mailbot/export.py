@@ -18,7 +18,7 @@ from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.errors import OwnerMustFix, Refused
 from mailbot.house import House
 from mailbot.message import Message
-from mailbot.perform import World
+from mailbot.world import World
 
 KINDS = {"access", "portability", "objection"}  # the answers that come with copies (GDPR 15(3), 20; the statement)
 NAMES = {

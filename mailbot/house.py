@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from mailbot import data, echo, links
-from mailbot.arrivals import Doubts, Reader
+from mailbot.arrivals import Doubts
 from mailbot.classify import classify
 from mailbot.client import QueuedLetter
 from mailbot.config import Settings
@@ -23,12 +23,13 @@ from mailbot.errors import OwnerMustFix
 from mailbot.examples import Keeping
 from mailbot.letters import Sender, Templates, compose, processors, texts
 from mailbot.message import Reading, read
-from mailbot.perform import Retry
 from mailbot.phrases import Phrases
 from mailbot.record import Desk
 from mailbot.rules import Rules, fold
 from mailbot.rules import parse as parse_rules
+from mailbot.understanding import Reader
 from mailbot.warnings import Ladder
+from mailbot.world import Retry
 
 T = TypeVar("T")
 

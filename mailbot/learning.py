@@ -2,24 +2,21 @@
 
 Owns bringing the messages to the pure steps, and the review folder's water mark. Must never keep more of a message
 than `examples.py` leaves of it, and never take a move for more than what it says: into the folder "look at this", back
+from mailbot import review
 from it into the inbox "this is no request". Anything else the owner does with his mail is his own affair.
 """
 
 import logging
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
-from mailbot.arrivals import Reader, known_about, returned
-from mailbot.classify import Decision
 from mailbot.client import ClientRecord, Example, SeenMessage
-from mailbot.decide import Delivery, reviewed
 from mailbot.examples import Keeping, expired, kept_words
-from mailbot.looking import Fetched
 from mailbot.message import digest_of
-from mailbot.office import Review
-from mailbot.perform import World, commit_plan
-from mailbot.review import MOVED, case_of
 from mailbot.rules import Rules
+from mailbot.understanding import Reader
+from mailbot.world import World
 
 LOG = logging.getLogger(__name__)
 LOOKED_AT = 500  # messages of a client's folder among which the corrected one is sought, the last ones first
@@ -74,14 +71,12 @@ def _in_inbox(seen: SeenMessage, world: World) -> bool:
 
 
 async def _among(world: World, folder: str | None, uids: Sequence[int], digest: str) -> bytes | None:
-    for one in await _fetched(world, folder, uids):
-        if digest_of(one.raw) == digest:
-            return one.raw
+    async with aclosing(world.imap.each(world.imap.mailbox.fetch(uids, folder))) as batches:
+        async for batch in batches:
+            for one in batch:
+                if digest_of(one.raw) == digest:
+                    return one.raw
     return None
-
-
-async def _fetched(world: World, folder: str | None, uids: Sequence[int]) -> list[Fetched]:
-    return [one async for batch in world.imap.each(world.imap.mailbox.fetch(uids, folder)) for one in batch]
 
 
 def _forget(world: World, keeping: Keeping) -> None:
@@ -96,49 +91,3 @@ def _forget(world: World, keeping: Keeping) -> None:
                 register.commit(after)
         marks = {**register.office.marks, "examples": now.date().isoformat()}
         register.commit_office(replace(register.office, marks=marks))
-
-
-# The review folder
-
-
-async def look_at_review(world: World, reader: Reader) -> int:
-    """Put to the owner what he moved into the review folder since the last look; return how many messages."""
-    mailbox, office = world.imap.mailbox, world.register.office
-    if not mailbox.review_folder:
-        return 0
-    uidvalidity, uids = await world.imap.call(mailbox.contents, mailbox.review_folder)
-    before = office.review
-    same = before is not None and before.uidvalidity == uidvalidity
-    known = {uid: digest for uid, digest in before.there.items() if int(uid) in set(uids)} if before and same else {}
-    fresh = await _fetched(world, mailbox.review_folder, [uid for uid in uids if str(uid) not in known])
-    met = set(before.there.values()) if before else set()
-    count = 0
-    for one in fresh:
-        digest = digest_of(one.raw)
-        if before is not None and digest not in met:
-            count += _put_to_the_owner(world, reader, uidvalidity, one)
-        known[str(one.uid)] = digest
-    left = tuple(sorted(met - set(known.values())))
-    _mark(world, Review(uidvalidity, known, left))
-    return count
-
-
-def _mark(world: World, review: Review) -> None:
-    with world.register.transaction():
-        if world.register.office.review != review:
-            world.register.commit_office(replace(world.register.office, review=review))
-
-
-def _put_to_the_owner(world: World, reader: Reader, uidvalidity: int, fetched: Fetched) -> bool:
-    """Ask about a message he moved: about its case when it has one that runs, else about a new one."""
-    now = world.now()
-    message, verdict = reader.understood(fetched.raw)
-    verdict = replace(verdict, decision=Decision.REVIEW, reason=MOVED)
-    with world.register.transaction():
-        received = min(fetched.internaldate, now).astimezone(now.tzinfo)
-        delivery = Delivery(uidvalidity, fetched.uid, received)
-        known = known_about(world, reader, message, verdict, now)
-        known = replace(known, copies=(), thread=case_of(world.register, message.digest))
-        plan = returned(world, message, now) or reviewed(message, verdict, delivery, known, reader.policy)
-        commit_plan(world, plan, (message, delivery), now)
-    return True

@@ -10,12 +10,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mailbot import due
-from mailbot.arrivals import Reader, look_again
+from mailbot.arrivals import look_again
 from mailbot.client import Filing
 from mailbot.errors import TryLater
 from mailbot.office import CHECKED, Office
-from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
+from mailbot.understanding import Reader
+from mailbot.world import World, commit_plan
 
 CHECKED_UID, TOLD = "checked_uid", "gaps"  # marks in the office; the second has the numbers of cases, and no person
 THIS_PROGRAM = 2026  # the year it was written: a machine without a battery starts in 1970

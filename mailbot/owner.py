@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mailbot.arrivals import sent_lately
 from mailbot.case import Case
 from mailbot.casework import No, Word, follow
 from mailbot.client import ClientRecord
@@ -18,6 +17,7 @@ from mailbot.decide import Policy
 from mailbot.ending import Closed
 from mailbot.errors import Refused
 from mailbot.intake import Recorded, Told, recorded
+from mailbot.known import sent_lately
 from mailbot.ownermail import let_all_go, let_go
 from mailbot.record import Desk, written
 from mailbot.register import Register

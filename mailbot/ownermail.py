@@ -19,11 +19,11 @@ from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.links import ALL, OFFICE, Said, about_all, from_owner, said
 from mailbot.message import Message
 from mailbot.office import CHECKED
-from mailbot.perform import World, commit_plan
 from mailbot.phrases import CASE_NUMBER, Spoken
 from mailbot.plan import NotifyOwner, Plan, RecordEvent, Remember
 from mailbot.record import released
 from mailbot.register import Register
+from mailbot.world import World, commit_plan
 
 NOTICE = "notice_word"
 UNCLEAR = "unclear"

@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailbot import ending, record
-from mailbot.arrivals import where
 from mailbot.case import OVER, Event
 from mailbot.client import ClientRecord, Filing, LetterState, SeenMessage
 from mailbot.ending import Ending, Traces, Whose
-from mailbot.errors import LoginRefused, Refused, TryLater
+from mailbot.errors import LoginRefused, Refused, TryLater, where
 from mailbot.looking import Header
 from mailbot.message import Message, digest_of
-from mailbot.perform import World, settle_letters, update
+from mailbot.perform import settle_letters
 from mailbot.plan import NotifyOwner
+from mailbot.world import World, update
 
 LOG = logging.getLogger(__name__)
 PLACES = ("client", "inbox", "sent", "review")

@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 from email import message_from_bytes
 from email.header import decode_header, make_header
 
-from mailbot.arrivals import Reader
 from mailbot.looking import Header
 from mailbot.mailbox import OUR_MESSAGE_ID
 from mailbot.office import RESTORED
-from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
+from mailbot.understanding import Reader
+from mailbot.world import World, commit_plan
 
 WATCHED = timedelta(days=60)  # after this nothing from before is still waiting in the inbox
 

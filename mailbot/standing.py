@@ -9,8 +9,8 @@ reads (S16). When both are away only the log, the status line and the exit code 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
+from mailbot.world import World, commit_plan
 
 MAILBOX, MAIL, FILING, CLAIMED = "mailbox", "mail", "filing", "claimed"
 TROUBLE = "trouble "  # before its name in the office's marks

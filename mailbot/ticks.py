@@ -12,10 +12,10 @@ from mailbot.client import ClientRecord, LetterState, QueuedLetter
 from mailbot.config import Settings
 from mailbot.ending import silent_since
 from mailbot.links import href, offered, sending
-from mailbot.perform import World, commit_plan
 from mailbot.plan import NotifyOwner, Plan
 from mailbot.standing import HEALTHY, RECONNECTS, TROUBLE
 from mailbot.warnings import Ladder
+from mailbot.world import World, commit_plan
 
 KEPT_DIGESTS = 40  # dates remembered: more than a month of Mondays and working days
 KEPT_NOTICES = 60  # days: a notice that was sent has done its work, and its buttons are too old

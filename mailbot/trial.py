@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from mailbot import __version__, app, config, data, owner, page, report
-from mailbot.arrivals import Reader
 from mailbot.casework import No, Word, follow
 from mailbot.client import QueuedLetter
 from mailbot.decide import Delivery, Known, decide
@@ -26,6 +25,7 @@ from mailbot.purge import Judging, survey
 from mailbot.record import letter_of, notice_of
 from mailbot.register import Register
 from mailbot.ticks import facts_now, queue_digest
+from mailbot.understanding import Reader
 
 
 def house(explicit: str | None) -> tuple[House, config.Settings]:

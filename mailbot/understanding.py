@@ -13,12 +13,14 @@ import os
 import pickle
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from mailbot.classify import Verdict
+from mailbot.decide import Policy
 from mailbot.message import Message, digest_of
 from mailbot.worker import LENGTH, SECONDS, Steps, Understood, framed
 
@@ -167,3 +169,23 @@ class Understanding:
         """End every worker."""
         while self._idle:
             await self._idle.pop().stop()
+
+
+@dataclass(slots=True)
+class Reader:
+    """The pure steps, bound to the rules in force, so that a reload swaps them in one go."""
+
+    read: Callable[[bytes], Message]
+    classify: Callable[[Message], Verdict]
+    policy: Policy
+    number: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.number = re.compile(rf"\b{re.escape(self.policy.prefix)}-\d{{4}}-\d{{4,6}}\b", re.IGNORECASE)
+
+    def understood(self, raw: bytes, already: Understood | None = None) -> tuple[Message, Verdict]:
+        """Return what the message is and asks; read here unless a worker did so already."""
+        if already is not None:
+            return already.message, already.verdict
+        message = self.read(raw)
+        return message, self.classify(message)

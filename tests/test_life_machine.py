@@ -31,10 +31,11 @@ from mailbot.looking import Fetched
 from mailbot.mailbox import Mailbox
 from mailbot.office import Watch
 from mailbot.outbox import Accepted, NotSent
-from mailbot.perform import World, settle_letters
+from mailbot.perform import settle_letters
 from mailbot.register import Register
 from mailbot.ticks import tick
 from mailbot.warnings import due, terms_of
+from mailbot.world import World
 
 LONG = bool(os.environ.get("CI"))
 OWNER = "geert@kosternet.example"

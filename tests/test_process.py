@@ -23,8 +23,8 @@ from mailbot import due
 from mailbot.client import LetterState
 from mailbot.errors import TryLater
 from mailbot.outbox import AFTER_DOT
-from mailbot.perform import ImapThread
 from mailbot.register import Register
+from mailbot.world import ImapThread
 
 ACCESS = "Ik wil graag inzage in mijn gegevens."
 OWNER = "geert@kosternet.example"

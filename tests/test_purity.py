@@ -17,9 +17,9 @@ FORBIDDEN = set(
     " logging threading tempfile shutil http urllib.request".split()
 )
 SHELL = set(
-    "config data house connection waiting looking mailbox outbox register storage backup arrivals understanding worker"
-    " ownermail answers learning review perform purge standing claim restored nightly ticks app systemd export owner"
-    " trial check cli".split()
+    "config data house connection waiting looking mailbox outbox register storage backup world arrivals known"
+    " understanding worker ownermail answers learning review perform purge standing claim restored nightly ticks app"
+    " systemd export owner trial check cli".split()
 )
 
 
