@@ -1,15 +1,15 @@
 """Message + Verdict + what is known + now -> Plan: what to do about one message, and why.
 
-Owns every decision about an incoming message: which case it belongs to, whether a letter may go and to whom.
+Owns every decision about an incoming message: which case it belongs to, which letter it gets, what the owner is told.
 Must never decide about a person (grant, refuse, hand out, delete): that is the owner's. Pure: what it needs is passed
-in, what it wants is returned.
+in, what it wants is returned. Whether a letter may go at all is answerable.py's to say.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 
+from mailbot.answerable import Sent, is_ours, reply_refusal, why_held
 from mailbot.authentic import contradicted
 from mailbot.case import OVER, Case
 from mailbot.classify import Decision, Verdict
@@ -28,52 +28,11 @@ from mailbot.plan import (
     SendLetter,
     StopLetters,
 )
+from mailbot.policy import Policy
 
 NOBODY = "@nobody.invalid"  # RFC 2606: an address that can never be written to stands for a sender we do not know
-
-
 LOGO = 20 * 1024  # bytes: a legible picture of a document is larger
 DAY = timedelta(days=1)
-BULK = ("bulk", "junk", "list", "auto_reply")
-ANSWERING_PROGRAMS = {"x-autoreply", "x-autorespond", "x-autoresponder", "x-mailbot", "x-loop"}
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What the rules say about one kind of request. `identity` is `never` or `policy` (promises, section 3)."""
-
-    name: str
-    identity: str = "policy"
-    urgent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """How many letters may go out. Beyond a cap a letter waits for the owner; beyond `flood` all letters stop."""
-
-    address_day: int = 3
-    domain_day: int = 20
-    overall_hour: int = 60
-    flood_hour: int = 100
-    notices_case_day: int = 5
-    shared_domains: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the configuration and the rules say, as far as deciding needs it."""
-
-    addresses: frozenset[str]
-    address: str
-    prefix: str = "KN"
-    languages: tuple[str, ...] = ("nl", "en")
-    identity: str = "on_doubt"
-    kinds: Mapping[str, Kind] = field(default_factory=dict)
-    caps: Caps = field(default_factory=Caps)
-    no_reply: tuple[str, ...] = ()  # local-part patterns that belong to no person
-    ordinary: str = "leave"
-    hold: bool = False
-    authserv_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +43,6 @@ class Delivery:
     uid: int
     received: datetime
     backlog: bool = False  # older than mailbot itself: registered, never acknowledged
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """How many letters to persons have gone out or are about to."""
-
-    address_day: int = 0
-    domain_day: int = 0
-    overall_hour: int = 0
-    requests_hour: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,82 +335,8 @@ def _no_letter(arrival: Arrival) -> str | None:
     return reply_refusal(arrival.message, arrival.verdict, arrival.policy)
 
 
-def reply_refusal(message: Message, verdict: Verdict, policy: Policy) -> str | None:
-    """Return why no automatic letter may answer this message, or None when one may."""
-    sender = verdict.sender
-    if sender is None:
-        return "there is no one safe address to write to"
-    checks = (
-        (verdict.automatic, "it is automatic mail"),
-        (message.return_path == "" and not verdict.from_form, "its envelope sender is empty"),
-        *_address_checks(sender.address, policy),
-        *(() if verdict.from_form else _header_checks(message, policy)),
-    )
-    return next((why for wrong, why in checks if wrong), None)
-
-
-def _address_checks(address: str, policy: Policy) -> tuple[tuple[object, str], ...]:
-    """What an address must not be."""
-    local, _, domain = address.lower().rpartition("@")
-    return (
-        (is_ours(address, policy), "the address is our own"),
-        (domain.endswith("invalid") or not local.isascii(), "the address cannot be written to safely"),
-        (any(fnmatchcase(local, pattern) for pattern in policy.no_reply), "the address belongs to no person"),
-    )
-
-
-def is_ours(address: str, policy: Policy) -> bool:
-    """Tell whether an address is one of ours, also with a detail in it (`info+x@`, RFC 5233): it all arrives here."""
-    local, _, domain = address.lower().rpartition("@")
-    return not policy.addresses.isdisjoint({f"{local}@{domain}", f"{local.partition('+')[0]}@{domain}"})
-
-
-def address_refusal(address: str, policy: Policy) -> str | None:
-    """Return why no letter may go to this address by itself, or None."""
-    return next((why for wrong, why in _address_checks(address, policy) if wrong), None)
-
-
-def _header_checks(message: Message, policy: Policy) -> tuple[tuple[object, str], ...]:
-    """What the headers of mail that came straight from a person must not say. A form's mail is the site's own."""
-    headers = message.headers
-    values = {name: ",".join(found).lower() for name, found in headers.items()}
-    suppressed = values.get("x-auto-response-suppress", "")
-    sender = message.sender.address if message.sender else ""
-    return (
-        (any(_submitted(v) != "no" for v in headers.get("auto-submitted", ())), "it says it was sent automatically"),
-        (any(name.startswith("list-") for name in headers), "it came through a list"),
-        (any(word in values.get("precedence", "") for word in BULK), "it is bulk mail"),
-        (any(word in suppressed for word in ("all", "oof", "autoreply")), "it asks not to be answered automatically"),
-        (headers.keys() & ANSWERING_PROGRAMS, "it was sent by an automatic answering program"),
-        (any(o.address != sender for o in message.reply_to), "it asks for answers at another address than its own"),
-        (any(own in values.get("sender", "") for own in policy.addresses), "it was handed in under our own address"),
-        (not any(is_ours(r.address, policy) for r in message.recipients), "it is not addressed to us"),
-    )
-
-
-def _submitted(value: str) -> str:
-    """The keyword of an Auto-Submitted field, without parameters and comments (RFC 3834 section 5)."""
-    return value.split(";", maxsplit=1)[0].split("(", maxsplit=1)[0].strip().lower()
-
-
 def _hold(arrival: Arrival) -> str | None:
     return why_held(arrival.person, arrival.policy, arrival.known.sent, arrival.known.stopped)
-
-
-def why_held(address: str, policy: Policy, sent: Sent, stopped: str | None) -> str | None:
-    """Why a letter to this address waits for the owner's word. The caps are rules/limits.toml (M8, M12)."""
-    domain = address.rpartition("@")[2]
-    if stopped:
-        return stopped
-    if policy.hold:
-        return "letters wait for the owner, as configured"
-    if sent.address_day >= policy.caps.address_day:
-        return "this address had its letters for today"
-    if sent.domain_day >= policy.caps.domain_day and domain not in policy.caps.shared_domains:
-        return "this domain had its letters for today"
-    if sent.overall_hour >= policy.caps.overall_hour:
-        return "more letters than usual went out in an hour"
-    return None
 
 
 def _doubt(arrival: Arrival) -> str:

@@ -17,13 +17,13 @@ from mailbot.arrivals import Doubts
 from mailbot.classify import classify
 from mailbot.client import QueuedLetter
 from mailbot.config import Settings
-from mailbot.decide import Caps, Kind, Policy
 from mailbot.ending import Ending
 from mailbot.errors import OwnerMustFix
 from mailbot.examples import Keeping
 from mailbot.letters import Sender, Templates, compose, processors, texts
 from mailbot.message import Reading, read
 from mailbot.phrases import Phrases
+from mailbot.policy import Caps, Kind, Policy
 from mailbot.record import Desk
 from mailbot.rules import Rules, fold
 from mailbot.rules import parse as parse_rules

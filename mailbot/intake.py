@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from mailbot.answerable import Sent, address_refusal, why_held
 from mailbot.case import Case
 from mailbot.client import ClientRecord
 from mailbot.deadlines import Terms, terms
-from mailbot.decide import NOBODY, Policy, Sent, address_refusal, identity_asked, why_held
+from mailbot.decide import NOBODY, identity_asked
 from mailbot.plan import Action, OpenCase, Plan, RecordEvent, SendLetter
+from mailbot.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ Owns gathering it for the pure step that decides. Must never write, and never de
 
 from datetime import datetime, timedelta
 
+from mailbot.answerable import Sent
 from mailbot.case import Case
 from mailbot.classify import Decision, Verdict
 from mailbot.client import ClientRecord, QueuedLetter
-from mailbot.decide import Delivery, Known, Sent
+from mailbot.decide import Delivery, Known
 from mailbot.looking import Fetched
 from mailbot.message import Message
 from mailbot.plan import NotifyOwner, Plan

@@ -13,12 +13,12 @@ from mailbot.case import Case
 from mailbot.casework import No, Word, follow
 from mailbot.client import ClientRecord
 from mailbot.config import ADDRESS, Settings
-from mailbot.decide import Policy
 from mailbot.ending import Closed
 from mailbot.errors import Refused
 from mailbot.intake import Recorded, Told, recorded
 from mailbot.known import sent_lately
 from mailbot.ownermail import let_all_go, let_go
+from mailbot.policy import Policy
 from mailbot.record import Desk, written
 from mailbot.register import Register
 from mailbot.views import case_json

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from mailbot.classify import Verdict
-from mailbot.decide import Policy
 from mailbot.message import Message, digest_of
+from mailbot.policy import Policy
 from mailbot.worker import LENGTH, SECONDS, Steps, Understood, framed
 
 LOG = logging.getLogger(__name__)

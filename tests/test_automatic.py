@@ -7,8 +7,8 @@ import pytest
 from fixtures.house import mail, opened, settings_for, turn
 
 from mailbot import data
+from mailbot.answerable import reply_refusal
 from mailbot.config import Organisation, Settings
-from mailbot.decide import reply_refusal
 from mailbot.errors import OwnerMustFix
 from mailbot.house import furnish
 from mailbot.rules import parse

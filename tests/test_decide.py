@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mailbot.answerable import Sent
 from mailbot.authentic import contradicted
 from mailbot.case import Event, open_case, record
 from mailbot.classify import Decision, Verdict
 from mailbot.client import ClientRecord, Filing, QueuedLetter, SeenMessage
-from mailbot.decide import Caps, Delivery, Kind, Known, Policy, Sent, decide
+from mailbot.decide import Delivery, Known, decide
 from mailbot.header import Address
 from mailbot.message import Message
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, SendLetter, StopLetters
+from mailbot.policy import Caps, Kind, Policy
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 JAN = Address("jan@example.nl", "Jan")

@@ -1,0 +1,45 @@
+"""What the configuration and the rules say, as far as deciding needs it.
+
+Owns these values. Must never hold how a decision is made: decide.py and answerable.py do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the rules say about one kind of request. `identity` is `never` or `policy` (promises, section 3)."""
+
+    name: str
+    identity: str = "policy"
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """How many letters may go out. Beyond a cap a letter waits for the owner; beyond `flood` all letters stop."""
+
+    address_day: int = 3
+    domain_day: int = 20
+    overall_hour: int = 60
+    flood_hour: int = 100
+    notices_case_day: int = 5
+    shared_domains: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the configuration and the rules say, as far as deciding needs it."""
+
+    addresses: frozenset[str]
+    address: str
+    prefix: str = "KN"
+    languages: tuple[str, ...] = ("nl", "en")
+    identity: str = "on_doubt"
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    caps: Caps = field(default_factory=Caps)
+    no_reply: tuple[str, ...] = ()  # local-part patterns that belong to no person
+    ordinary: str = "leave"
+    hold: bool = False
+    authserv_id: str = ""
