@@ -9,13 +9,10 @@ the file, the default.
 
 import os
 import re
-import shlex
-import subprocess
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import date, time
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, cast, get_type_hints
@@ -23,14 +20,14 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from mailbot.credentials import Server, with_secret
 from mailbot.errors import OwnerMustFix, Refused
 
-Security = Literal["tls", "starttls", "none"]
+EXAMPLE = Path(__file__).with_name("example.toml")  # every key with its default; `mailbot init` writes it
 DEFAULT_FILES = (Path("/etc/mailbot/mailbot.toml"), Path("mailbot.toml"))
 SECRETS = ("password",)
 ADDRESS = re.compile(r"[^@\s<>,;\"()]{1,64}@[^@\s<>,;\"()]{1,255}")
 PREFIX = re.compile(r"[A-Z0-9]{1,8}")
-COMMAND_TIMEOUT = 30  # seconds: a password manager may have to be unlocked, but a start must not hang
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +46,6 @@ class Organisation:
     def addresses(self) -> frozenset[str]:
         """Every address that is ours, in lower case: never a person to write to."""
         return frozenset(a.lower() for a in (self.address, *self.aliases, self.owner) if a)
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """The keys `[imap]` and `[smtp]` share. `token` gives a fresh XOAUTH2 token for each connection."""
-
-    host: str = ""
-    port: int = 0
-    security: Security = "tls"
-    username: str = ""
-    password: str = field(default="", repr=False)
-    password_file: str = ""
-    password_command: tuple[str, ...] | str = ""
-    token_command: tuple[str, ...] | str = ""
-    ca_file: str = ""
-
-    @property
-    def token(self) -> Callable[[], str] | None:
-        """A source of access tokens, when one is configured."""
-        return partial(_run, _words(self.token_command)) if self.token_command else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +172,7 @@ def resolve(table: dict[str, object], environ: Mapping[str, str], *, where: str,
     settings: Settings = _section(Settings, _with_environment(table, environ), where, "", problems)
     if secrets:
         for name in ("imap", "smtp"):
-            server = _with_secret(getattr(settings, name), name, environ, problems)
+            server = with_secret(getattr(settings, name), name, environ, problems)
             settings = replace(settings, **{name: server})
     problems += _nonsense(settings, where)
     if problems:
@@ -263,60 +240,6 @@ def _section(kind: type[Any], table: object, where: str, path: str, problems: li
     return kind(**values)
 
 
-def _with_secret(server: Any, name: str, environ: Mapping[str, str], problems: list[str]) -> Any:  # noqa: ANN401 - Imap or Smtp, the same comes back
-    """Return the server with its password, from the first place that has one."""
-    if server.token_command:
-        return server
-    try:
-        return replace(server, password=_password(server, name, environ))
-    except OwnerMustFix as error:
-        problems.extend(f"{name}.password: {problem}" for problem in error.problems)
-        return server
-
-
-def _password(server: Server, name: str, environ: Mapping[str, str]) -> str:
-    variable = f"MAILBOT_{name.upper()}__PASSWORD"
-    credential = Path(environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")) / f"{name}.password"
-    if variable in environ:
-        password = environ[variable]
-    elif f"{variable}_FILE" in environ:
-        password = _secret_file(Path(environ[f"{variable}_FILE"]))
-    elif credential.exists():
-        password = credential.read_text(encoding="utf-8").rstrip("\r\n")
-    elif server.password_file:
-        password = _secret_file(Path(server.password_file))
-    elif server.password_command:
-        password = _run(_words(server.password_command))
-    else:
-        password = server.password
-    return password
-
-
-def _secret_file(path: Path) -> str:
-    try:
-        if path.stat().st_mode & 0o077:
-            raise OwnerMustFix(f"{path} can be read by others: chmod 600 it")
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise OwnerMustFix(f"{path} cannot be read ({error.strerror})") from error
-
-
-def _words(command: tuple[str, ...] | str) -> tuple[str, ...]:
-    return tuple(shlex.split(command)) if isinstance(command, str) else command
-
-
-def _run(words: tuple[str, ...]) -> str:
-    """Return the first line the command prints. Its output is a secret and is never part of an error."""
-    try:
-        done = subprocess.run(  # noqa: S603 - the administrator's own command, without a shell
-            words, capture_output=True, check=True, timeout=COMMAND_TIMEOUT, text=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        kind = type(error).__name__
-        raise OwnerMustFix(f"the command `{words[0]}` gave no secret ({kind}): run it by hand to see why") from None
-    return done.stdout.splitlines()[0] if done.stdout else ""
-
-
 def _nonsense(settings: Settings, where: str) -> Iterator[str]:
     """Values that fit their type and still cannot be meant."""
     organisation = settings.organisation
@@ -367,65 +290,6 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-EXAMPLE = """\
-# mailbot's configuration. Every key is shown with its default; remove the # to change it.
-# After a change: mailbot check
-
-[organisation]
-name = "KosterNET"
-address = "info@kosternet.nl"        # the mailbox's own address
-# aliases = ["privacy@kosternet.nl"] # other addresses that arrive in it
-owner = "geert@kosternet.nl"         # where notices and the digest go; not the watched address
-# timezone = "Europe/Amsterdam"
-# complaint_url = "https://autoriteitpersoonsgegevens.nl/"
-# prefix = "KN"                      # of the case numbers
-
-[imap]
-host = "imap.example.nl"
-# port = 993
-# security = "tls"                   # tls | starttls | none (none: loopback only)
-username = "info@kosternet.nl"
-password_file = "/etc/mailbot/imap.password"   # chmod 600; or password_command, token_command (XOAUTH2), a credential
-# ca_file = ""                       # an extra certificate authority
-# inbox = "INBOX"
-# clients = "Klanten"                # parent of the client folders
-# sent = ""                          # found by itself when empty
-# review = ""                        # a folder: mail the owner moves into it is asked about again
-# history_from = 2026-01-01          # first start: register older mail from this date, without acknowledging it
-# authserv_id = ""                   # the name your server puts in Authentication-Results
-# poll_seconds = 240                 # look at the mailbox this often, also when the server says nothing
-
-[smtp]
-host = "smtp.example.nl"
-# port = 465
-# security = "tls"
-username = "info@kosternet.nl"
-password_file = "/etc/mailbot/smtp.password"
-# empty_envelope_sender = false      # true hides bounces of our letters
-
-[register]
-# directory = "/var/lib/mailbot"
-
-[identity]
-# policy = "on_doubt"                # on_doubt | always
-# suspend = false                    # true: the legal limit waits for the check, the promise does not
-
-[filing]
-# ordinary = "leave"                 # leave | when_answered | at_once: mail that is no request
-
-[letters]
-# hold = false                       # true: letters wait for the owner's word
-# languages = ["nl", "en"]
-
-[owner]
-# digest = "08:30"                   # on working days when there is something, on Monday always
-
-[overrides]
-# rules = ""                         # a folder whose files replace the shipped rules, file by file
-# templates = ""                     # the same for the letters
-"""
-
-
 def write_example(path: Path) -> None:
     """Write the commented configuration, readable by its owner only; refuse to touch a file that exists."""
     try:
@@ -435,4 +299,4 @@ def write_example(path: Path) -> None:
     except OSError as error:
         raise OwnerMustFix(f"{path}: cannot be written ({error.strerror})") from error
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(EXAMPLE)
+        file.write(EXAMPLE.read_text(encoding="utf-8"))

@@ -1,12 +1,17 @@
 """The command line as scripts use it: what goes to stdout, exit codes, and sentences for people."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from msgspec import to_builtins
+from msgspec.json import encode
 from test_killed import configuration
 
+from mailbot import config
 from mailbot.cli import mailbot
 
 MAILS = Path(__file__).with_name("mails")
@@ -64,6 +69,16 @@ def test_init_writes_a_configuration_once(tmp_path):
     outcome = ran("init", path, code=1)
     assert "exists already" in outcome.stderr
     assert path.read_bytes() == before
+
+
+def test_the_configuration_it_writes_shows_every_key_with_its_default():
+    text = re.sub(r"^# (?=[a-z_]+ = )", "", config.EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    shown, defaults = tomllib.loads(text), to_builtins(config.Settings())
+    for section, keys in defaults.items():
+        secret = {"password", "password_command", "token_command", "ca_file"}  # ways in: the example shows one of them
+        assert set(keys) - set(shown[section]) <= secret
+        own = {"name", "address", "aliases", "owner", "host", "username", "password_file", "history_from"}
+        assert {key for key, value in shown[section].items() if encode(value) != encode(keys[key])} <= own
 
 
 def test_a_wrong_configuration_lists_all_its_problems(tmp_path):

@@ -18,7 +18,7 @@ FORBIDDEN = set(
 SHELL = set(
     "config data house connection waiting looking mailbox outbox register storage backup world arrivals known"
     " understanding worker ownermail answers learning review perform purge standing claim restored nightly ticks app"
-    " systemd export owner trial check cli command owner_commands".split()
+    " systemd export owner trial check cli command owner_commands credentials".split()
 )
 
 
