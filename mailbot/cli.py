@@ -301,7 +301,7 @@ def demo(out: Path, *, quick: bool) -> None:
     """Play a month at KosterNET in under a minute, on servers inside the process."""
     from mailbot.demo.play import play
 
-    asyncio.run(play(out, quick=quick))
+    sys.exit(asyncio.run(play(out, quick=quick)))
 
 
 @mailbot.command(epilog=example("mailbot completion bash > /etc/bash_completion.d/mailbot"))

@@ -12,7 +12,7 @@ from mailbot.casework import No, Word, follow
 from mailbot.client import ClientRecord, LetterState
 from mailbot.links import Link, Occasion, Said, href, letter_to_send, offered, sending
 from mailbot.plan import Action, Plan, ReleaseLetters, SendLetter
-from mailbot.record import Desk
+from mailbot.record import Desk, written
 
 Buttons = tuple[dict[str, object], ...]
 
@@ -34,7 +34,7 @@ def follow_word(
     """Return what to tell the owner and what to commit. `plain`: he wrote it himself, without a link."""
     letter = letter_to_send(word.action)
     if letter is not None:
-        return _send(letter, word.reason, record, case)
+        return _send(letter, word.reason, record, case, desk, at, now)
     link = _link(word.action.removesuffix("!"), case, desk)
     if link is None:
         return Answer("unknown", actions=_choice(record, case, desk, at))
@@ -53,7 +53,7 @@ def follow_word(
     plan = follow(said, record, case, now, desk.identified)
     if isinstance(plan, No):
         return Answer(plan.code, _plainly(link), _choice(record, case, desk, at))
-    return _noted(link, case, plan, at)
+    return _noted(link, record, case, plan, desk, at, now)
 
 
 def _asked_first(link: Link, word: Said, case: Case, at: Occasion, *, plain: bool) -> Answer | None:
@@ -76,13 +76,22 @@ def _link(name: str, case: Case, desk: Desk) -> Link | None:
     return found[0] if found else None
 
 
-def _noted(link: Link, case: Case, plan: Plan, at: Occasion) -> Answer:
+def _noted(link: Link, record: ClientRecord, case: Case, plan: Plan, desk: Desk, at: Occasion, now: datetime) -> Answer:
+    """What he said is done: a letter that waits now has its button, and without one he sees what is left to do."""
     drafts = [action.letter for action in plan.actions if isinstance(action, SendLetter) and action.hold]
     buttons: Buttons = tuple(
         {"letter": one, "label": "", "href": href(case.number, sending(one), at)} for one in drafts
     )
-    said = "noted_letter" if drafts else "noted"
-    return Answer(said, _plainly(link), buttons, yes=sending(drafts[0]) if drafts else "", does=plan.actions)
+    if drafts:
+        return Answer("noted_letter", _plainly(link), buttons, yes=sending(drafts[0]), does=plan.actions)
+    return Answer("noted", _plainly(link), _left_to_do(record, case, plan, desk, at, now), does=plan.actions)
+
+
+def _left_to_do(record: ClientRecord, case: Case, plan: Plan, desk: Desk, at: Occasion, now: datetime) -> Buttons:
+    """What he can say about the case once the plan is carried out: an answered one is still to be closed."""
+    after = written(record, plan, desk, now)
+    found = next((one for one in after.cases if one.number == case.number), None)
+    return _choice(after, found, desk, at) if found else ()
 
 
 def _plainly(link: Link) -> str:
@@ -90,11 +99,14 @@ def _plainly(link: Link) -> str:
     return link.label.partition(" (")[0]
 
 
-def _send(letter: str, reason: str, record: ClientRecord, case: Case) -> Answer:
+def _send(
+    letter: str, reason: str, record: ClientRecord, case: Case, desk: Desk, at: Occasion, now: datetime
+) -> Answer:
     waits = [one for one in record.letters if one.case == case.number and one.state is LetterState.HELD]
     if not any(letter in {"", one.letter} for one in waits):
         return Answer("nothing_waits")
-    return Answer("sent", does=(ReleaseLetters(case.number, letter, reason),))
+    plan = Plan("the owner lets a letter go", (ReleaseLetters(case.number, letter, reason),), record.address)
+    return Answer("sent", actions=_left_to_do(record, case, plan, desk, at, now), does=plan.actions)
 
 
 def _choice(record: ClientRecord, case: Case, desk: Desk, at: Occasion) -> Buttons:

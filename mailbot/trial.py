@@ -180,36 +180,49 @@ def preview_word(register: Register, number: str, word: Word, settings: config.S
 
 
 def evidence(number: str, explicit: str | None) -> Iterator[str]:
-    """Yield a case as a file the owner can show the authority; of an erased case what is left of it."""
+    """Return a case as a file the owner can show the authority; of an erased case what is left of it."""
     furnished, settings = house(explicit)
-    register = owner.open_register(settings)
-    name, at = settings.organisation.name, app.clock(settings)()
-    head = f"Gemaakt voor {name} op {at:%d-%m-%Y om %H:%M} door mailbot {__version__}."
+    return evidence_of(number, owner.open_register(settings), furnished, settings, app.clock(settings)())
+
+
+def evidence_of(
+    number: str, register: Register, furnished: House, settings: config.Settings, now: datetime
+) -> Iterator[str]:
+    """Return the same of a register in hand; `now` is when it is said to be made."""
+    head = f"Gemaakt voor {settings.organisation.name} op {now:%d-%m-%Y om %H:%M} door mailbot {__version__}."
     words = furnished.templates.words["nl"]
-    labels = {kind: names.get("nl", kind) for kind, names in furnished.templates.labels.items()} | words["kinds"]
+    labels = _dutch_labels(furnished) | words["kinds"]
     line = owner.erased(register, number)
     if line is not None and register.case(number.upper()) is None:
         return evidence_of_erased(line, words, labels, head)
     return case_evidence(*owner.find(register, number), words, labels, head)
 
 
+def _dutch_labels(furnished: House) -> dict[str, str]:
+    return {kind: names.get("nl", kind) for kind, names in furnished.templates.labels.items()}
+
+
 def report_texts(explicit: str | None, *, anonymous: bool) -> tuple[str, str, str]:
     """Return the register as a page, a table and a calendar."""
     furnished, settings = house(explicit)
-    now, register = app.clock(settings)(), owner.open_register(settings)
+    register = owner.open_register(settings)
+    return report_of(register, furnished, settings, app.clock(settings)(), anonymous=anonymous)
+
+
+def report_of(
+    register: Register, furnished: House, settings: config.Settings, now: datetime, *, anonymous: bool
+) -> tuple[str, str, str]:
+    """Return the same of a register in hand, as it stands at `now`."""
     rows = report.rows_for(owner.cases(register, only_open=False), register.closed())
-    labels = {kind: names.get("nl", kind) for kind, names in furnished.templates.labels.items()}
-    naming = page.Naming(furnished.templates.words["nl"], labels, settings.organisation.name)
+    words = furnished.templates.words["nl"]
+    naming = page.Naming(words, _dutch_labels(furnished), settings.organisation.name)
     template = data.files("templates", settings.overrides.templates)["report.html"].decode()
-    table = (
-        report.as_table(naming.words["report"]["columns"], page.as_statistics(rows, now, naming))
-        if anonymous
-        else report.as_csv(rows)
-    )
+    figures = report.as_table(words["report"]["columns"], page.as_statistics(rows, now, naming))
+    table = figures if anonymous else report.as_csv(rows)
     return (
         page.as_html(template, rows, now, naming, anonymous=anonymous),
         table,
-        report.as_ics(rows, now, naming.words["report"]),
+        report.as_ics(rows, now, words["report"]),
     )
 
 

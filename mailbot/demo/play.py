@@ -5,14 +5,14 @@ is shown was decided, sent and filed by the program itself.
 """
 
 import asyncio
+import imaplib
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from email.message import EmailMessage
-from email.parser import BytesParser
-from email.policy import SMTP, default
+from email.policy import SMTP
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,15 +22,15 @@ from rich.table import Table
 
 from mailbot import config, owner
 from mailbot.app import App, open_app
-from mailbot.casework import Word
 from mailbot.data import HERE
+from mailbot.demo import leave, part
 from mailbot.demo.servers import PASSWORD, USER, DemoServers, demo_servers
-from mailbot.errors import Refused
-from mailbot.views import timeline
+from mailbot.intake import Told
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 OWNER = "geert@kosternet.example"
 DIGEST = time(8, 30)
+ERASED = ("m.dejong@example.org", "Mirjam")  # who asked for it, and must be nowhere afterwards
 LOOKS = (time(9, 0), time(13, 0), time(17, 30), time(22, 0))
 
 
@@ -54,21 +54,24 @@ class Stage:
     clock: Clock
     console: Console
     pause: float
-    shown: int = 0
-    counts: dict[str, int] = field(default_factory=dict)
+    out: Path
+    seen: list[leave.Seen] = field(default_factory=list)
+    numbers: dict[str, str] = field(default_factory=dict)  # of a person's case, also once he is erased
+    looking: bool = False
+    missed: list[str] = field(default_factory=list)  # what the story asks and could not be done
 
 
-async def play(out: Path, *, quick: bool = False) -> None:
-    """Play the month and leave letters, digest and register in `out`."""
+async def play(out: Path, *, quick: bool = False) -> int:
+    """Play the month and leave letters, digests, report and register in `out`; return 1 when the story went wrong."""
     story = tomllib.loads((HERE / "demo" / "story.toml").read_text(encoding="utf-8"))
     _emptied(out)
     start = date.fromisoformat(story["start"])
     clock = Clock(datetime.combine(start, time(8, 0), tzinfo=ZONE))
-    console = Console()
+    console = Console(highlight=False)
     async with demo_servers() as servers:
         app = open_app(_settings(servers, out), now=clock)
-        pause = 0.0 if quick or not console.is_terminal else 0.35
-        stage = Stage(servers, app, clock, console, pause)
+        pause = 0.0 if quick or not console.is_terminal else 0.25
+        stage = Stage(servers, app, clock, console, pause, out)
         app.world.told = lambda kind, what: _told(stage, kind, what)
         console.print(
             "[bold]A month at KosterNET[/bold], from Monday 2 November 2026. Real servers, real program, fast clock.\n"
@@ -76,9 +79,11 @@ async def play(out: Path, *, quick: bool = False) -> None:
         await app.once()
         for day in range(story["days"]):
             await _day(stage, story, start, day)
-        _leave(stage, out)
-        _summary(stage, out)
+        proof = await _proof(stage)
+        leave.the_rest(out, app, stage.seen, proof)
+        _summary(stage, proof)
         await app.close()
+    return 1 if stage.missed else 0
 
 
 def _emptied(out: Path) -> None:
@@ -96,26 +101,72 @@ def _settings(servers: DemoServers, out: Path) -> config.Settings:
 
 
 async def _day(stage: Stage, story: Mapping[str, Any], start: date, day: int) -> None:
-    """One day: what arrives at its hour, what the owner says, and the program's looks in between."""
+    """One day: what arrives at its hour, what the owner does, and the program's looks in between."""
     today = start + timedelta(days=day)
-    events: list[tuple[time, Mapping[str, Any] | None]] = [(at, None) for at in (DIGEST, *LOOKS)]
-    events += [(time.fromisoformat(one["at"]), one) for one in story["mail"] if one["day"] == day]
+    events: list[tuple[time, str, Mapping[str, Any]]] = [(at, "look", {}) for at in (DIGEST, *LOOKS)]
+    for sort in ("mail", "phone", "owner"):
+        events += [(time.fromisoformat(one["at"]), sort, one) for one in story[sort] if one["day"] == day]
     stage.console.rule(f"{today:%A %-d %B}", style="dim")
-    for at, mail in sorted(events, key=lambda pair: pair[0]):
+    for at, sort, what in sorted(events, key=lambda event: event[0]):
         stage.clock.now = datetime.combine(today, at, tzinfo=ZONE)
-        if mail is not None:
-            await stage.servers.deliver(_raw(stage, mail), stage.clock.now)
-            stage.console.print(
-                f"[cyan]{at:%H:%M}[/cyan]  in    {mail['from'].split(' <')[0]}: [italic]{mail['subject']}[/italic]"
-            )
-        before = len(stage.servers.sent)
+        before, stage.looking = len(stage.servers.sent), sort == "look"
+        await {"look": _look, "mail": _arrives, "phone": _phoned, "owner": _owner_does}[sort](stage, what)
         await stage.app.once()
         _show_sent(stage, before)
-        if mail is not None and stage.pause:
+        if sort != "look" and stage.pause:
             await asyncio.sleep(stage.pause)
-    for word in story["word"]:
-        if word["day"] == day:
-            _say(stage, word)
+
+
+async def _look(_stage: Stage, _what: Mapping[str, Any]) -> None:
+    """Nothing but the passing of time."""
+
+
+async def _arrives(stage: Stage, mail: Mapping[str, Any]) -> None:
+    await stage.servers.deliver(_raw(stage, mail), stage.clock.now)
+    who = mail["from"].split(" <")[0]
+    _note(stage, "in", who, mail["subject"])
+    stage.console.print(f"[cyan]{stage.clock.now:%H:%M}[/cyan]  in    {who}: [italic]{mail['subject']}[/italic]")
+
+
+async def _phoned(stage: Stage, call: Mapping[str, Any]) -> None:
+    """The owner writes down a request that came by telephone, as `mailbot intake` does."""
+    world = stage.app.world
+    received = datetime.combine(stage.clock.now.date(), time.fromisoformat(call["received"]), tzinfo=ZONE)
+    told = Told("phone", received, call["from"], (call["kind"],))
+    found = owner.intake(world.register, told, world.desk, stage.app.house.reader.policy, stage.clock.now)
+    what = f"mailbot intake: {found.number}, by telephone"
+    _note(stage, "owner", f"about {call['from']}", what)
+    stage.console.print(f"[yellow]{stage.clock.now:%H:%M}  owner {what}[/yellow]")
+
+
+async def _owner_does(stage: Stage, act: Mapping[str, Any]) -> None:
+    """He presses a button he was sent, or answers in his own words; either is a mail to mailbot."""
+    number = _number(stage, act["about"])
+    mails = [leave.parsed(raw) for to, raw in reversed(stage.servers.sent) if to == OWNER]
+    if "click" in act:
+        mail = part.pressed(mails, number, act["click"], act.get("text", ""), OWNER)
+        what = f"presses: {act['click']}"
+    else:
+        mail = part.answered(mails, number, act["says"], OWNER)
+        what = f"answers: {' '.join(act['says'].split())}"
+    if mail is None:
+        stage.missed.append(f"{stage.clock.now:%A %-d %B %H:%M}: no mail lets the owner say `{what}` about {number}")
+        return
+    await stage.servers.deliver(mail.as_bytes(), stage.clock.now)
+    _note(stage, "owner", f"about {number}", what)
+    stage.console.print(f"[yellow]{stage.clock.now:%H:%M}  owner {number} {what}[/yellow]")
+
+
+def _number(stage: Stage, address: str) -> str:
+    record = stage.app.world.register.client(address)
+    if record is not None and record.cases:
+        stage.numbers[address] = record.cases[0].number
+    return stage.numbers.get(address, "?")
+
+
+def _note(stage: Stage, way: str, who: str, what: str, page: str = "") -> None:
+    now = stage.clock.now
+    stage.seen.append(leave.Seen(f"{now:%A %-d %B}", f"{now:%H:%M}", way, who, what, page))
 
 
 def _raw(stage: Stage, mail: Mapping[str, Any]) -> bytes:
@@ -141,88 +192,64 @@ def _raw(stage: Stage, mail: Mapping[str, Any]) -> bytes:
 def _letter_to(stage: Stage, sender: str) -> str:
     address = sender.rpartition("<")[2].strip(">")
     raw = next(raw for to, raw in stage.servers.sent if to == address)
-    return str(BytesParser(policy=default).parsebytes(raw, headersonly=True)["Message-ID"])
-
-
-def _say(stage: Stage, word: Mapping[str, Any]) -> None:
-    """The owner's word, through the same door as the command line."""
-    register, world = stage.app.world.register, stage.app.world
-    record = register.client(word["from"])
-    if record is None:
-        return
-    number = record.cases[0].number
-    try:
-        if word.get("identity"):
-            owner.say(register, number, Word("identity"), world.desk, stage.clock.now)
-        owner.say(register, number, Word(word["action"], send=bool(word.get("send"))), world.desk, stage.clock.now)
-    except Refused as error:
-        stage.console.print(f"[yellow]       owner  {number}: {error}[/yellow]")
-        return
-    stage.console.print(f"[yellow]       owner  {number}: {word['action']}[/yellow]")
+    return str(leave.parsed(raw)["Message-ID"])
 
 
 def _told(stage: Stage, kind: str, what: str) -> None:
-    stage.counts[kind] = stage.counts.get(kind, 0) + 1
-    if kind == "plan":
-        stage.console.print(f"       [dim]{what}[/dim]")
+    if kind == "erased" or (kind == "plan" and not stage.looking):  # a look by itself meets mail of earlier again
+        stage.console.print(f"       [dim]{what or 'the person was erased'}[/dim]")
 
 
 def _show_sent(stage: Stage, before: int) -> None:
-    for to, raw in stage.servers.sent[before:]:
-        subject = BytesParser(policy=default).parsebytes(raw, headersonly=True)["Subject"]
-        colour, who = ("magenta", "owner") if to == OWNER else ("green", to)
-        stage.console.print(f"[{colour}]       out   {who}: {subject}[/{colour}]")
+    for place, (to, raw) in enumerate(stage.servers.sent[before:], start=before + 1):
+        subject = str(leave.parsed(raw)["Subject"])
+        colour, who, way = ("magenta", "owner", "notice") if to == OWNER else ("green", to, "person")
+        _note(stage, way, f"to {who}", subject, leave.page_of(stage.out, place, raw))
+        stage.console.print(f"[{colour}]       out   {who}: {subject.replace('[', chr(92) + '[')}[/{colour}]")
 
 
-def _leave(stage: Stage, out: Path) -> None:
-    """Put every letter into the folder as mail and as a page, with an index to click through."""
-    folder = out / "letters"
-    folder.mkdir()
-    rows = []
-    for place, (to, raw) in enumerate(stage.servers.sent, start=1):
-        mail = BytesParser(policy=default).parsebytes(raw)
-        name = f"{place:03d}-{mail['X-Mailbot']}"
-        (folder / f"{name}.eml").write_bytes(raw)
-        (folder / f"{name}.html").write_text(_page(mail), encoding="utf-8")
-        rows.append(f'<li><a href="letters/{name}.html">{mail["Subject"]}</a> to {to}</li>')
-    page = "<!DOCTYPE html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>"
-    style = "<style>body{font:16px/1.6 sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}</style>"
-    listing = (
-        f"{page}{style}<h1>A month at KosterNET</h1><p>Every mail that went out, in order.</p><ol>{''.join(rows)}</ol>"
-    )
-    (out / "index.html").write_text(listing, encoding="utf-8")
-    (out / "cases.txt").write_text("\n".join(_timelines(stage)), encoding="utf-8")
+async def _proof(stage: Stage) -> str:
+    """Look through every byte of the register and of the mailbox for the person who was erased."""
+    files = [path for path in sorted((stage.out / "register").rglob("*")) if path.is_file()]
+    found = [path.name for path in files if _names(path.read_bytes())]
+    messages = await asyncio.to_thread(lambda: list(_messages(stage.servers.imap_port)))
+    found += [folder for folder, raw in messages if _names(raw)]
+    if found:
+        stage.missed.append(f"{ERASED[0]} still stands in {', '.join(found)}")
+    looked = f"{len(files)} files of the register and {len(messages)} messages in the mailbox"
+    return f"{ERASED[0]} asked to be erased. We looked through {looked}: found {len(found)} times."
 
 
-def _page(mail: Any) -> str:  # noqa: ANN401 - an EmailMessage
-    from base64 import b64encode  # noqa: PLC0415
-
-    body = mail.get_body(("html",))
-    page = str(body.get_content()) if body else ""
-    for part in mail.walk():
-        if part.get_content_type() == "image/png" and part["Content-ID"]:
-            data = b64encode(part.get_content()).decode()
-            page = page.replace(f"cid:{part['Content-ID'].strip('<>')}", f"data:image/png;base64,{data}")
-    return page
+def _names(raw: bytes) -> bool:
+    return any(word.lower().encode() in raw.lower() for word in ERASED)
 
 
-def _timelines(stage: Stage) -> Iterator[str]:
-    for record in stage.app.world.register.clients():
-        for case in record.cases:
-            yield from timeline(record, case)
-            yield ""
+def _messages(port: int) -> Iterator[tuple[str, bytes]]:
+    with imaplib.IMAP4("127.0.0.1", port) as server:
+        server.login(USER, PASSWORD)
+        for line in server.list()[1]:
+            folder = line.decode().rpartition(' "/" ')[2] if isinstance(line, bytes) else ""
+            if server.select(folder, readonly=True)[0] == "OK":
+                for one in server.fetch("1:*", "(BODY.PEEK[])")[1]:
+                    if isinstance(one, tuple):
+                        yield folder, one[1]
 
 
-def _summary(stage: Stage, out: Path) -> None:
+def _summary(stage: Stage, proof: str) -> None:
     table = Table(title="The register after a month")
     for name in ("Number", "State", "Promise", "About", "Client"):
         table.add_column(name)
     rows = list(owner.cases(stage.app.world.register, only_open=False))
     for row in rows:
         table.add_row(row["number"], row["state"], row["promise"], ", ".join(row["kinds"]), row["client"])
+    gone = list(stage.app.world.register.closed())
+    for one in gone:
+        table.add_row(one.number, "erased", "", ", ".join(one.kinds), "")
     stage.console.print()
     stage.console.print(table)
     letters = sum(to != OWNER for to, _ in stage.servers.sent)
     notices = len(stage.servers.sent) - letters
-    counted = f"{len(rows)} cases, {letters} letters to people, {notices} mails to the owner."
-    stage.console.print(f"\n{counted} Look at [bold]{out}/index.html[/bold].")
+    for line in stage.missed:
+        stage.console.print(f"[red]{line}[/red]")
+    counted = f"{len(rows) + len(gone)} cases, {letters} letters to people, {notices} mails to the owner."
+    stage.console.print(f"\n{counted} {proof}\nNow look at [bold]{stage.out}/index.html[/bold].")
