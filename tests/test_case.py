@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from mailbot.case import TABLE, Case, Event, Illegal, State, Track, open_case, record, verify_chain
 from mailbot.casework import No, Word, follow
+from mailbot.cli import mailbot
 from mailbot.client import ClientRecord, QueuedLetter
-from mailbot.command import mailbot
 from mailbot.deadlines import is_working_day, terms, working_days_between
 from mailbot.record import sent, with_event
 from mailbot.views import case_json
