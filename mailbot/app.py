@@ -164,7 +164,7 @@ class App:
             self._note(summary, await settle(self.world, letters=self.trouble is None))
 
         await recollect(self.world, house.reader)
-        summary.took(await take_in(self.world, house.reader, house.doubts, settled, self._history_from()))
+        summary.took(await take_in(self.world, house.reader, house.limits.doubts, settled, self._history_from()))
         await file_answered(self.world, house.reader)
         await look_at_sent(self.world, house.reader)
         summary.gaps += await nightly.count(self.world, house.reader)
@@ -174,7 +174,7 @@ class App:
         await settled()
         if self.trouble or self._unfiled:
             await settle(self.world, letters=False)  # a notice about it may have to go into the mailbox
-        await learn(self.world, house.reader, house.rules, house.keeping)
+        await learn(self.world, house.reader, house.rules, house.limits.keeping)
         judging = Judging(house.reader.read, house.ending, self.settings.organisation.addresses)
         summary.erased += await end_cases(self.world, judging)
 
@@ -298,7 +298,7 @@ class App:
             LOG.error("the configuration was not reloaded, the old one stays in force: %s", error)  # noqa: TRY400
             return
         self.settings, self.house = settings, house
-        self.world.composed, self.world.retry = house.composed, house.retry
+        self.world.composed, self.world.retry = house.composed, house.limits.retry
         self.world.desk = desk_of(settings, house, self.world.register.key)
         LOG.info("the configuration was reloaded")
 
@@ -338,7 +338,7 @@ def open_app(
         composed=house.composed,
         now=now or clock(settings),
         desk=desk_of(settings, house, register.key),
-        retry=house.retry,
+        retry=house.limits.retry,
         envelope_from="" if settings.smtp.empty_envelope_sender else settings.organisation.address,
     )
     if told is not None:

@@ -16,6 +16,7 @@ from typing import TypeVar
 from mailbot.decide import Delivery, decide
 from mailbot.errors import MailbotError, Refused, TryLater, where
 from mailbot.known import delivery_of, known_about, received_at, returned
+from mailbot.limits import Doubts
 from mailbot.links import ALL, about_all
 from mailbot.looking import Fetched, InboxStatus
 from mailbot.message import Message
@@ -44,14 +45,6 @@ class TakenIn:
     reviews: int = 0
     ordinary: int = 0
     aside: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Doubts:
-    """When the mailbox itself looks wrong; rules/limits.toml has the numbers and their reasons."""
-
-    emptied_from: int = 50
-    emptied_to: int = 0
 
 
 async def take_in(

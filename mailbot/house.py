@@ -5,31 +5,28 @@ connection or the register.
 """
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from email.message import EmailMessage
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from mailbot import data, echo, links
-from mailbot.arrivals import Doubts
 from mailbot.classify import classify
 from mailbot.client import QueuedLetter
 from mailbot.config import Settings
 from mailbot.ending import Ending
 from mailbot.errors import OwnerMustFix
-from mailbot.examples import Keeping
 from mailbot.letters import Sender, Templates, compose, processors, texts
+from mailbot.limits import Limits
 from mailbot.message import Reading, read
 from mailbot.phrases import Phrases
-from mailbot.policy import Caps, Kind, Policy
+from mailbot.policy import Kind, Policy
 from mailbot.record import Desk
-from mailbot.rules import Rules, fold
+from mailbot.rules import Rules
 from mailbot.rules import parse as parse_rules
 from mailbot.understanding import Reader
 from mailbot.warnings import Ladder
-from mailbot.world import Retry
 
 T = TypeVar("T")
 
@@ -41,13 +38,11 @@ class House:
     rules: Rules
     templates: Templates
     reader: Reader
-    doubts: Doubts
-    retry: Retry
+    limits: Limits
     ladder: Ladder
     links: tuple[links.Link, ...]
     phrases: Phrases
     ending: Ending
-    keeping: Keeping
     composed: Callable[[QueuedLetter], EmailMessage]
 
 
@@ -59,7 +54,7 @@ def furnish(settings: Settings, rules_to_try: str = "") -> House:
     problems: list[str] = []
     files = data.texts("rules", settings.overrides.rules, rules_to_try)
     sites = {one.rpartition("@")[2].lower() for one in settings.organisation.addresses if "@" in one}
-    limits = _attempt(problems, lambda: tomllib.loads(files["limits.toml"]), "rules/limits.toml") or {}
+    limits = _attempt(problems, lambda: Limits.parse(files["limits.toml"]), "rules/limits.toml")
     rules = _attempt(problems, lambda: parse_rules(data.phrases(files)), "rules")
     reading = _attempt(problems, lambda: Reading.parse(files, sites), "rules")
     ladder = _attempt(problems, lambda: Ladder.parse(files["warnings.toml"]), "rules/warnings.toml")
@@ -75,41 +70,26 @@ def furnish(settings: Settings, rules_to_try: str = "") -> House:
     if ladder and templates:
         named = {letter for letter, _ in templates.letters}
         problems += [f"rules/warnings.toml: there is no template `{one}`" for one in sorted(ladder.templates - named)]
-    policy = _attempt(problems, lambda: policy_of(settings, rules, limits), "rules/limits.toml") if rules else None
-    if problems or not (rules and reading and ladder and templates and policy and ending and buttons):
+    if problems or not (rules and reading and ladder and templates and limits and ending and buttons):
         raise OwnerMustFix(problems)
     reading = replace(reading, ours=echo.runs(texts(templates)))
     return House(
         rules=rules,
         templates=templates,
         reader=Reader(
-            partial(read, reading=reading),
-            partial(classify, rules=rules),
-            policy,
+            partial(read, reading=reading), partial(classify, rules=rules), policy_of(settings, rules, limits)
         ),
-        doubts=Doubts(limits["mailbox"]["emptied_from"], limits["mailbox"]["emptied_to"]),
-        retry=Retry(
-            tuple(timedelta(minutes=pause) for pause in limits["retry"]["pauses"]),
-            timedelta(days=limits["retry"]["give_up_days"]),
-            timedelta(hours=limits["retry"]["tell_owner_hours"]),
-            limits["retry"]["message_tries"],
-        ),
+        limits=limits,
         ladder=ladder,
         links=buttons[0],
         phrases=buttons[1],
-        keeping=Keeping(
-            limits["examples"]["kept_days"],
-            limits["examples"]["words"],
-            frozenset(map(fold, limits["examples"]["closings"])),
-        ),
         ending=ending,
         composed=partial(compose, sender=sender_of(settings), templates=templates),
     )
 
 
-def policy_of(settings: Settings, rules: Rules, limits: Mapping[str, Any]) -> Policy:
+def policy_of(settings: Settings, rules: Rules, limits: Limits) -> Policy:
     """Return what deciding needs of the configuration and the rules."""
-    letters, flood, reply = limits["letters"], limits["flood"], limits["reply"]
     return Policy(
         addresses=settings.organisation.addresses,
         address=settings.organisation.address,
@@ -117,15 +97,8 @@ def policy_of(settings: Settings, rules: Rules, limits: Mapping[str, Any]) -> Po
         languages=settings.letters.languages,
         identity=settings.identity.policy,
         kinds={kind.name: Kind(kind.name, kind.identity, kind.urgent) for kind in rules.kinds},
-        caps=Caps(
-            address_day=letters["address_day"],
-            domain_day=letters["domain_day"],
-            overall_hour=letters["overall_hour"],
-            flood_hour=flood["requests_hour"],
-            shared_domains=frozenset(letters["shared_domains"]),
-            notices_case_day=limits["owner"]["notices_case_day"],
-        ),
-        no_reply=tuple(reply["no_reply"]),
+        caps=limits.caps,
+        no_reply=limits.no_reply,
         ordinary=settings.filing.ordinary,
         hold=settings.letters.hold,
         authserv_id=settings.imap.authserv_id,

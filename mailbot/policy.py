@@ -6,6 +6,8 @@ Owns these values. Must never hold how a decision is made: decide.py and answera
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mailbot.limits import Caps
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -14,18 +16,6 @@ class Kind:
     name: str
     identity: str = "policy"
     urgent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """How many letters may go out. Beyond a cap a letter waits for the owner; beyond `flood` all letters stop."""
-
-    address_day: int = 3
-    domain_day: int = 20
-    overall_hour: int = 60
-    flood_hour: int = 100
-    notices_case_day: int = 5
-    shared_domains: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from email.message import EmailMessage
 from typing import ParamSpec, TypeVar, cast
 
 from mailbot import record as records
 from mailbot.client import ClientRecord, QueuedLetter
 from mailbot.decide import Delivery
+from mailbot.limits import Retry
 from mailbot.mailbox import Mailbox
 from mailbot.message import Message
 from mailbot.outbox import Outbox
@@ -48,20 +49,6 @@ class ImapThread:
     def close(self) -> None:
         """Let the thread finish the step in hand, then end it."""
         self._executor.shutdown(wait=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """How often and when what failed is tried again; rules/limits.toml has the numbers and their reasons."""
-
-    pauses: tuple[timedelta, ...] = (timedelta(minutes=5),)
-    give_up: timedelta = timedelta(days=4)
-    tell_owner: timedelta = timedelta(hours=4)
-    message_tries: int = 3  # a message that breaks something this often is set aside
-
-    def next_try(self, attempts: int, now: datetime) -> datetime:
-        """Return the moment of the next attempt after this many failed ones."""
-        return now + self.pauses[min(attempts, len(self.pauses)) - 1]
 
 
 @dataclass(slots=True)

@@ -11,8 +11,10 @@ from msgspec import to_builtins
 from msgspec.json import encode
 from test_killed import configuration
 
-from mailbot import config
+from mailbot import config, data
 from mailbot.cli import mailbot
+from mailbot.errors import OwnerMustFix
+from mailbot.house import furnish
 
 MAILS = Path(__file__).with_name("mails")
 
@@ -79,6 +81,13 @@ def test_the_configuration_it_writes_shows_every_key_with_its_default():
         assert set(keys) - set(shown[section]) <= secret
         own = {"name", "address", "aliases", "owner", "host", "username", "password_file", "history_from"}
         assert {key for key, value in shown[section].items() if encode(value) != encode(keys[key])} <= own
+
+
+def test_limits_that_lack_a_section_are_a_problem_to_mend_and_no_mistake_of_ours(tmp_path):
+    text = data.texts("rules")["limits.toml"].partition("[examples]")[0]
+    (tmp_path / "limits.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(OwnerMustFix, match=r"rules/limits.toml: 'examples' is missing"):
+        furnish(config.Settings(), str(tmp_path))
 
 
 def test_a_wrong_configuration_lists_all_its_problems(tmp_path):

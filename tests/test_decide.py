@@ -12,9 +12,10 @@ from mailbot.classify import Decision, Verdict
 from mailbot.client import ClientRecord, Filing, QueuedLetter, SeenMessage
 from mailbot.decide import Delivery, Known, decide
 from mailbot.header import Address
+from mailbot.limits import Caps
 from mailbot.message import Message
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, SendLetter, StopLetters
-from mailbot.policy import Caps, Kind, Policy
+from mailbot.policy import Kind, Policy
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 JAN = Address("jan@example.nl", "Jan")

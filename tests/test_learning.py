@@ -33,7 +33,7 @@ lutjebroek"""
 
 
 def kept(text, sender="Pieternel Zuidwijk <nel@zuidwijk.example>", subject="verzoek van Pieternel, klant 88123"):
-    return kept_words(HOUSE.reader.read(mail(text, sender=sender, subject=subject)), HOUSE.rules, HOUSE.keeping)
+    return kept_words(HOUSE.reader.read(mail(text, sender=sender, subject=subject)), HOUSE.rules, HOUSE.limits.keeping)
 
 
 def test_an_example_keeps_the_words_of_the_request_and_nobodys_name_number_or_address():
@@ -42,7 +42,7 @@ def test_an_example_keeps_the_words_of_the_request_and_nobodys_name_number_or_ad
         assert gone not in f"{subject} {text}".lower()
     assert "graag wil ik op grond van artikel 17" in text
     assert "al mijn gegevens wist" in text
-    assert len(text.split()) <= HOUSE.keeping.words
+    assert len(text.split()) <= HOUSE.limits.keeping.words
 
 
 def test_names_in_small_letters_and_mails_in_capitals_are_kept_no_better():

@@ -101,7 +101,7 @@ class Life(RuleBasedStateMachine):
     def _opened(self) -> World:
         register = Register.open(self.folder)
         desk = desk_of(SETTINGS, HOUSE, register.key)
-        return World(register, Imap(), self.outbox, HOUSE.composed, lambda: self.now, desk, HOUSE.retry)
+        return World(register, Imap(), self.outbox, HOUSE.composed, lambda: self.now, desk, HOUSE.limits.retry)
 
     def teardown(self) -> None:
         """Nothing is left behind, and the register is whole."""
