@@ -210,11 +210,16 @@ def _no_request(word: Word, _record: ClientRecord, case: Case, _now: datetime) -
     return (RecordEvent(case.number, "not_a_request", word.reason or "said by the owner"),)
 
 
-def _recognise(_word: Word, _record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
-    """The owner says that a doubtful message is a request, about what it seemed to be about."""
+def _recognise(word: Word, record: ClientRecord, case: Case, now: datetime) -> Steps | No:
+    """The owner says that a doubtful message is a request, about what it seemed to be about.
+
+    Nobody has written to the person yet: an acknowledgement is laid ready, unless what it promises is over.
+    """
     if case.state is not State.REVIEW:
         return No(f"{case.number} is {case.state}: it was judged before")
-    return (RecordEvent(case.number, "recognised", "said by the owner"),)
+    said = RecordEvent(case.number, "recognised", "said by the owner")
+    late = case.backlog or terms(case.received).promise < now.date()
+    return (said,) if late else (said, *_letter("acknowledgement", word, record, case))
 
 
 def _ask(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:

@@ -29,7 +29,10 @@ EVENTS_OF_LETTERS = {
     "extended": ("extended",),
 }
 # Letters that say something no longer true once one of these events happened: one that still waits is dropped.
-OVERTAKEN = {"promise_late": (*ENDING, "not_a_request", "extended")}
+OVERTAKEN = {
+    "promise_late": (*ENDING, "not_a_request", "extended"),
+    "acknowledgement": (*ENDING, "not_a_request"),
+}
 ASKED_WITHOUT_DELAY = 3  # working days: an identity check asked later than this suspends nothing (EDPB 01/2022, 159)
 KNOWN_BY = {"identity_received", "identity_confirmed"}  # with these the wait for the person is over
 

@@ -363,3 +363,29 @@ async def test_an_answer_in_part_needs_what_stays_and_why(house):
     await say(house, buttons(told)["release-outcome-partly"])
     letter = " ".join(smtp.to("jan@example.nl")[-1].get_body(("plain",)).get_content().split())
     assert "waarom: de factuur van mei, omdat de wet dat vraagt, tot en met 31 december 2033." in letter
+
+
+async def test_what_the_owner_calls_a_request_has_an_acknowledgement_laid_ready(mail_user, smtp, tmp_path):
+    settings = settings_for(mail_user, smtp.port, tmp_path)
+    await turn(settings)
+    mail_user.deliver(mail("Ik zou graag willen weten wie mijn gegevens heeft gezien. Dank."))
+    await turn(settings)
+    mail_user.deliver(clicked(buttons(last_notice(smtp))["recognise"]))
+    await turn(settings)
+    assert smtp.to("jan@example.nl") == [], "never unasked"
+    mail_user.deliver(clicked(buttons(last_notice(smtp))["release-acknowledgement"]))
+    await turn(settings)
+    assert [one["X-Mailbot"] for one in smtp.to("jan@example.nl")] == ["acknowledgement"]
+    assert cases(settings)[0]["state"] == "acknowledged"
+
+
+async def test_an_answered_case_can_be_closed_from_what_he_is_told_back(house):
+    _, smtp, settings = house
+    told = await say(house, buttons(last_notice(smtp))["answer"])
+    await say(house, buttons(told)["release-outcome-done"])
+    told = [one for one in smtp.to(OWNER) if one["X-Mailbot"] == "notice-word"][-1]
+    assert "close" in buttons(told)
+    assert "Weet u het zeker" in " ".join(
+        (await say(house, buttons(told)["close"])).get_body(("plain",)).get_content().split()
+    )
+    assert cases(settings)[0]["state"] == "answered"

@@ -14,7 +14,7 @@ from test_browser import CHROMIUM, QUIET
 
 from mailbot import data, page, report
 from mailbot.case import TABLE, State
-from mailbot.command import mailbot
+from mailbot.cli import mailbot
 from mailbot.deadlines import terms
 from mailbot.ending import Closed
 from mailbot.register import Register
