@@ -5,7 +5,6 @@ a letter may go, and never lose the difference between "not sent" and "nobody kn
 """
 
 import asyncio
-import logging
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +17,6 @@ import idna
 
 from mailbot.errors import LoginRefused, OwnerMustFix, Refused, TryLater
 
-LOG = logging.getLogger(__name__)
 AFTER_DOT = 600.0  # seconds: RFC 5321, 4.5.3.2.6 gives the server ten minutes to say that it has the message
 COMMAND = 60.0  # seconds for every other answer
 QUIT = 5.0  # a server that does not say goodbye has our letter all the same (S6)

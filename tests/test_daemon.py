@@ -11,21 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from fixtures.daemon import until
 from fixtures.house import mail
 from test_killed import configuration
 
 ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "deploy" / "mailbot.service"
-
-
-async def until(check, seconds=20):
-    """Wait for the thing itself, with a deadline."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := check():
-            return found
-        await asyncio.sleep(0.02)
-    raise AssertionError("it did not happen in time")
 
 
 class Daemon:

@@ -8,7 +8,7 @@ from email.message import EmailMessage
 import golden
 import pytest
 from fixtures.dovecot import instance
-from fixtures.house import Clock, mail, settings_for, turn
+from fixtures.house import Clock, cases, mail, settings_for, turn
 from test_owner_mail import OWNER, buttons, clicked
 
 from mailbot import ending, owner, purge, trial
@@ -83,7 +83,7 @@ async def asked(mail_user, smtp, tmp_path):
     await turn(settings)
     mail_user.append(mail("Beste Jan Kwartel, wij gaan het doen.", sender="info@kosternet.nl").replace(
         b"To: info@kosternet.nl", f"To: {FROM}".encode()), folder="Sent")  # fmt: skip
-    (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
+    (number,) = {case["number"] for case in cases(settings)}
     app = open_app(settings, daemon=False)
     queue_digest(app.world, app.world.now(), app.world.now(), anyway=True)  # the owner's record names him as well
     office = app.world.register.office
@@ -172,7 +172,7 @@ async def test_without_uidplus_nothing_is_expunged_and_the_owner_is_told_what_to
     await turn(settings)
     login.deliver(mail(WISH, sender=FROM, subject=SUBJECT))
     await turn(settings)
-    (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
+    (number,) = {case["number"] for case in cases(settings)}
     say(settings, number, *ANSWERED)
     await turn(settings)
     say(settings, number, Word("close", erase=True))
@@ -299,7 +299,7 @@ async def test_a_copy_nobody_checked_goes_when_the_case_closes(mail_user, smtp, 
     (letter,) = smtp.to(JAN)
     mail_user.deliver(with_passport("Re: " + letter["Subject"], letter["Message-ID"]))
     await turn(settings)
-    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    (case,) = cases(settings)
     say(settings, case["number"], Word("withdraw"))
     await turn(settings)
     assert any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
@@ -313,14 +313,14 @@ async def test_a_request_with_a_copy_in_it_is_the_owners_to_look_at(mail_user, s
     await turn(settings)
     mail_user.deliver(with_passport("inzage"))
     await turn(settings)
-    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    (case,) = cases(settings)
     say(settings, case["number"], Word("identity"))
     for _ in range(3):
         await turn(settings)
     assert any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
     (told,) = [m for m in smtp.to(OWNER) if m["X-Mailbot"] == "notice-copy"]
     assert "Bij het verzoek zelf" in told.get_body(("plain",)).get_content()
-    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    (case,) = cases(settings)
     assert [seen["filing"] for seen in case["messages"]] == ["filed"]
 
 
@@ -334,12 +334,12 @@ async def test_a_checked_identity_copy_goes_and_the_check_stays(mail_user, smtp,
     mail_user.deliver(reply)
     await turn(settings)
     assert any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
-    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    (case,) = cases(settings)
     say(settings, case["number"], Word("identity", reason="gezien door Geert, op kantoor"))
     await turn(settings)
     assert not any(b"paspoort.pdf" in raw for raw in mail_user.folder(f"Klanten/{JAN}"))
     assert len(mail_user.folder(f"Klanten/{JAN}")) == 2
-    (case,) = owner.cases(Register.open(tmp_path), only_open=False)
+    (case,) = cases(settings)
     events = [(event["event"], event["reason"]) for event in case["events"]][-2:]
     assert events[0] == ("identity_confirmed", "gezien door Geert, op kantoor")
     assert events[1][0] == "identity_deleted"
@@ -444,7 +444,7 @@ async def test_a_person_in_what_the_owner_wrote_about_somebody_else_is_told(aske
     login, smtp, settings, number = asked
     login.deliver(mail("Ik maak bezwaar tegen het gebruik van mijn gegevens.", sender="Piet <piet@example.org>"))
     await turn(settings)
-    numbers = {case["number"] for case in owner.cases(Register.open(settings_directory(settings)), only_open=False)}
+    numbers = {case["number"] for case in cases(settings)}
     (other,) = numbers - {number}
     say(settings, other, Word("refuse", reason=f"dit gaat over {JAN}", letter=False))
     say(settings, number, *ANSWERED)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from fixtures.house import ZONE, mail, settings_for, turn
+from fixtures.house import ZONE, cases, mail, settings_for, turn
 
 from mailbot import owner
 from mailbot.config import LettersSettings
@@ -29,13 +29,6 @@ def taken_in(settings, one, name=""):
         register.close()
 
 
-def rows(settings):
-    register = owner.open_register(settings)
-    found = list(owner.cases(register, only_open=False))
-    register.close()
-    return found
-
-
 @pytest.fixture
 async def settings(mail_user, smtp, tmp_path):
     found = settings_for(mail_user, smtp.port, tmp_path)
@@ -48,7 +41,7 @@ async def test_a_call_is_acknowledged_by_mail_and_its_term_starts_when_it_came(s
     found = taken_in(settings, call)
     assert "at the next look" in found.about
     await turn(settings)
-    (row,) = rows(settings)
+    (row,) = cases(settings)
     assert (row["channel"], row["received"][:16]) == ("phone", call.received.isoformat()[:16])
     assert row["promise"] == (call.received.date() + timedelta(days=28)).isoformat()
     (letter,) = smtp.to(PERSON)
@@ -76,7 +69,7 @@ async def test_without_an_address_no_letter_goes_and_it_says_so(settings, smtp):
     assert "confirm it yourself" in found.about
     await turn(settings)
     assert smtp.raw == []
-    (row,) = rows(settings)
+    (row,) = cases(settings)
     assert row["state"] == "open"
     assert row["events"][-1]["event"] == "acknowledgement_held"
 
@@ -97,12 +90,12 @@ async def test_who_calls_about_his_mail_joins_his_case(settings, mail_user, smtp
     mail_user.deliver(mail("Ik wil inzage in mijn gegevens.", sender=PERSON))
     await turn(settings)
     found = taken_in(settings, told())
-    assert found.number == rows(settings)[0]["number"]
+    assert found.number == cases(settings)[0]["number"]
     assert "terms run on" in found.about
     await turn(settings)
-    assert len(rows(settings)) == 1
+    assert len(cases(settings)) == 1
     assert len(smtp.to(PERSON)) == 1
-    assert rows(settings)[0]["events"][-1]["event"] == "reminded"
+    assert cases(settings)[0]["events"][-1]["event"] == "reminded"
 
 
 async def test_what_cannot_be_is_refused(settings):

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
-from fixtures.house import Clock, mail, settings_for, turn
+from fixtures.house import Clock, cases, mail, settings_for, turn
 
 from mailbot import owner, tokens
 from mailbot.app import open_app
@@ -36,13 +36,6 @@ def clicked(link, sender=OWNER, reason=""):
     mail["From"], mail["To"], mail["Subject"] = sender, "info@kosternet.nl", parts["subject"][0]
     mail.set_content(reason or parts.get("body", [""])[0] or "\n")
     return mail.as_bytes()
-
-
-def cases(settings):
-    register = owner.open_register(settings)
-    found = list(owner.cases(register, only_open=False))
-    register.close()
-    return found
 
 
 @pytest.fixture

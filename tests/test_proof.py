@@ -8,7 +8,7 @@ from dataclasses import replace
 from email.message import EmailMessage
 
 import pytest
-from fixtures.house import mail, settings_for, turn
+from fixtures.house import cases, mail, settings_for, turn
 from test_ending import ANSWERED, FROM, JAN, say, settings_directory
 
 from mailbot import owner, trial
@@ -27,7 +27,7 @@ async def asked(mail_user, smtp, tmp_path, monkeypatch):
     await turn(settings)
     mail_user.deliver(mail(ASK, sender=FROM, subject="inzage"))
     await turn(settings)
-    (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
+    (number,) = {case["number"] for case in cases(settings)}
     monkeypatch.setattr("mailbot.config.load", lambda *_args, **_parts: settings)
     return mail_user, smtp, settings, number
 
@@ -64,7 +64,7 @@ async def test_of_an_erased_case_the_evidence_shows_what_is_left(mail_user, smtp
     mail_user.deliver(mail("Verwijder al mijn gegevens.", sender=FROM, subject="wissen"))
     await turn(settings)
     monkeypatch.setattr("mailbot.config.load", lambda *_args, **_parts: settings)
-    (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
+    (number,) = {case["number"] for case in cases(settings)}
     say(settings, number, *ANSWERED)
     await turn(settings)
     seal = re.findall(r"^hash  (.*)$", "\n".join(trial.evidence(number, None)), re.MULTILINE)[-1]
@@ -171,7 +171,7 @@ async def test_a_case_that_asks_for_no_copy_gets_no_archive(mail_user, smtp, tmp
     mail_user.deliver(mail("Mijn adres klopt niet, kunt u mijn gegevens verbeteren?", sender=FROM, subject="correctie"))
     await turn(settings)
     monkeypatch.setattr("mailbot.config.load", lambda *_args, **_parts: settings)
-    (number,) = {case["number"] for case in owner.cases(Register.open(tmp_path / "register"), only_open=False)}
+    (number,) = {case["number"] for case in cases(settings)}
     with pytest.raises(Refused, match="asks for no copy"):
         await export_to(number, tmp_path / "jan.zip", None)
 
