@@ -97,7 +97,7 @@ def _answers(world: World, reader: Reader, message: Message) -> tuple[ClientReco
 
 def _thread(world: World, reader: Reader, message: Message) -> tuple[ClientRecord, Case] | None:
     register = world.register
-    for reference in (*message.in_reply_to, *reversed(message.references)):
+    for reference in message.refers_to:
         found = register.find_message_id(reference) or register.case_of_letter(reference)
         if found is not None:
             return found

@@ -28,7 +28,7 @@ from mailbot.register import Register
 from mailbot.review import taken_back
 from mailbot.understanding import MANY, Reader
 from mailbot.worker import Understood
-from mailbot.world import World, commit_plan
+from mailbot.world import World, commit_plan, tell_owner
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -221,7 +221,7 @@ def ask_about_stops(world: World) -> None:
             at = world.desk.occasion("notice_stop", key, world.now())
             actions = about_all(world.desk.links, ALL, at) if world.desk.secret else ()
             notice = NotifyOwner("notice_stop", key, {"reason": stop.why, "actions": list(actions)})
-            commit_plan(world, Plan(f"letters are held: {stop.why}", (notice,), world.desk.owner), None, world.now())
+            tell_owner(world, f"letters are held: {stop.why}", notice, world.now())
 
 
 def _take(world: World, reader: Reader, arrived: tuple[int, Fetched, Understood | None], done: TakenIn) -> None:
@@ -308,5 +308,5 @@ def _set_aside(world: World, uidvalidity: int, fetched: Fetched) -> bool:
             "received": fetched.internaldate.isoformat(),
         }
         notice = NotifyOwner("notice_aside", f"aside {key}", facts)
-        commit_plan(world, Plan("a message could not be handled", (notice,), world.desk.owner), None, now)
+        tell_owner(world, "a message could not be handled", notice, now)
     return True

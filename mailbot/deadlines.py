@@ -35,6 +35,16 @@ class Terms:
     suspended_to: date | None = None
     suspended_since: date | None = None
 
+    def as_facts(self) -> dict[str, str | None]:
+        """Return the day of receipt and the dates as ISO dates, by their names in the contract."""
+        return {
+            "received": self.received.isoformat(),
+            "promise": self.promise.isoformat(),
+            "statement_term": self.statement_term.isoformat(),
+            "legal_limit": self.legal_limit.isoformat(),
+            "extended_to": self.extended_to.isoformat() if self.extended_to else None,
+        }
+
     @property
     def limit(self) -> date:
         """The last day the law allows as things stand."""

@@ -60,7 +60,7 @@ def known_about(world: World, reader: Reader, message: Message, verdict: Verdict
 
 def _came_back(register: Register, reader: Reader, message: Message) -> QueuedLetter | None:
     """Our letter that a bounce is about: by its Message-ID, or by case number and the address that failed."""
-    for reference in (message.bounced_id, *message.in_reply_to, *reversed(message.references)):
+    for reference in (message.bounced_id, *message.refers_to):
         if reference and (letter := register.find_letter(reference)) is not None:
             return letter
     said = f"{message.subject}\n{message.text[:REPORT]}".lower()
@@ -78,7 +78,7 @@ def _thread(
     register: Register, reader: Reader, message: Message, address: str | None
 ) -> tuple[ClientRecord, Case] | None:
     """The case this message answers to: a letter of ours it refers to, a number it names, or its own copy elsewhere."""
-    for reference in (*message.in_reply_to, *reversed(message.references)):
+    for reference in message.refers_to:
         if (found := register.case_of_letter(reference)) is not None:
             return found
     for number in reader.number.findall(f"{message.subject}\n{message.written}"):

@@ -89,5 +89,4 @@ def _forget(world: World, keeping: Keeping) -> None:
             after = expired(record, now, keeping)
             if after is not record:
                 register.commit(after)
-        marks = {**register.office.marks, "examples": now.date().isoformat()}
-        register.commit_office(replace(register.office, marks=marks))
+        register.commit_office(register.office.marked({"examples": now.date().isoformat()}))

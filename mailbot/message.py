@@ -62,6 +62,11 @@ class Message:
     bounced_id: str | None = None  # the Message-ID of the letter a mail server sends back
     defects: tuple[str, ...] = ()
 
+    @property
+    def refers_to(self) -> tuple[str, ...]:
+        """The Message-IDs this one answers, the nearest first (RFC 5322, 3.6.4)."""
+        return (*self.in_reply_to, *reversed(self.references))
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

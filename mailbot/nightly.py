@@ -6,7 +6,6 @@ a client with a running case whose folder is gone or empty though messages were 
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from mailbot import due
@@ -14,9 +13,9 @@ from mailbot.arrivals import look_again
 from mailbot.client import Filing
 from mailbot.errors import TryLater
 from mailbot.office import CHECKED, Office
-from mailbot.plan import NotifyOwner, Plan
+from mailbot.plan import NotifyOwner
 from mailbot.understanding import Reader
-from mailbot.world import World, commit_plan
+from mailbot.world import World, tell_owner
 
 CHECKED_UID, TOLD = "checked_uid", "gaps"  # marks in the office; the second has the numbers of cases, and no person
 THIS_PROGRAM = 2026  # the year it was written: a machine without a battery starts in 1970
@@ -54,10 +53,10 @@ async def count(world: World, reader: Reader) -> int:
         if fresh:
             facts = {"number": "", "gaps": fresh}
             notice = NotifyOwner("notice_gap", f"gap {now.date().isoformat()}", facts)
-            commit_plan(world, Plan("mailbox and register differ", (notice,), world.desk.owner), None, now)
+            tell_owner(world, "mailbox and register differ", notice, now)
         office = world.register.office
         marks = {CHECKED: now.isoformat(), CHECKED_UID: f"{watch.uidvalidity}/{watch.next_uid}", TOLD: " ".join(empty)}
-        world.register.commit_office(replace(office, marks={**office.marks, **marks}))
+        world.register.commit_office(office.marked(marks))
     return len(fresh)
 
 

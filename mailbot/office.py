@@ -3,7 +3,8 @@
 Owns these values; the register keeps them in one file. Must never hold anything that leads to a person.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 CHECKED = "checked"  # the mark of the last night the mailbox was counted: when the clock was right
@@ -51,3 +52,7 @@ class Office:
     given: tuple[str, ...] = ()  # numbers a restored register does not have and must not give again
     sent_uid: dict[str, int] = field(default_factory=dict)  # how far Sent was looked at: uidvalidity -> next UID
     review: Review | None = None  # None until the first look: what lay there before that is nobody's word
+
+    def marked(self, marks: Mapping[str, str]) -> "Office":
+        """Return the office with these marks beside the ones it has."""
+        return replace(self, marks={**self.marks, **marks})

@@ -143,7 +143,7 @@ def let_all_go(register: Register, now: datetime | None) -> int:
     `now` is what the clock says, and the owner vouches for it.
     """
     vouched = {CHECKED: now.isoformat()} if now and register.office.watch else {}
-    register.commit_office(replace(register.office, stops=(), marks={**register.office.marks, **vouched}))
+    register.commit_office(replace(register.office.marked(vouched), stops=()))
     return sum(let_go(register, record) for record in list(register.clients()))
 
 
@@ -156,7 +156,7 @@ def let_go(register: Register, record: ClientRecord, number: str | None = None) 
 
 
 def _answered_notice(world: World, message: Message) -> QueuedLetter | None:
-    for reference in (*message.in_reply_to, *reversed(message.references)):
+    for reference in message.refers_to:
         letter = world.register.find_letter(reference)
         if letter is not None and letter.audience == "owner":
             return letter

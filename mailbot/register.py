@@ -471,8 +471,7 @@ def put_office(directory: Path, raw: bytes, now: datetime) -> None:
     path = directory / OFFICE
     office: Office = tables.value_in(parse(raw, path, msgspec.json.decode), "office", Office)
     stops = (*(stop for stop in office.stops if stop.why != RESTORED), Stop(RESTORED, now))
-    marks = {**office.marks, RESTORED: now.isoformat(), CHECKED: now.isoformat()}
-    held = replace(office, stops=stops, marks=marks)
+    held = replace(office.marked({RESTORED: now.isoformat(), CHECKED: now.isoformat()}), stops=stops)
     DurableStorage(path).write({"office": {"1": msgspec.to_builtins(held)}})
 
 

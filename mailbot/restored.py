@@ -13,9 +13,9 @@ from email.header import decode_header, make_header
 from mailbot.looking import Header
 from mailbot.mailbox import OUR_MESSAGE_ID
 from mailbot.office import RESTORED
-from mailbot.plan import NotifyOwner, Plan
+from mailbot.plan import NotifyOwner
 from mailbot.understanding import Reader
-from mailbot.world import World, commit_plan
+from mailbot.world import World, tell_owner
 
 WATCHED = timedelta(days=60)  # after this nothing from before is still waiting in the inbox
 
@@ -58,6 +58,5 @@ def _tell(world: World, mark: str, numbers: set[str]) -> None:
             return
         gaps = [{"gap": "backup", "number": number} for number in unknown]
         notice = NotifyOwner("notice_gap", f"restored {mark}", {"number": "", "gaps": gaps})
-        plan = Plan("the backup is older than these cases", (notice,), world.desk.owner)
-        commit_plan(world, plan, None, world.now())
+        tell_owner(world, "the backup is older than these cases", notice, world.now())
         register.reserve(unknown)

@@ -9,8 +9,8 @@ reads (S16). When both are away only the log, the status line and the exit code 
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from mailbot.plan import NotifyOwner, Plan
-from mailbot.world import World, commit_plan
+from mailbot.plan import NotifyOwner
+from mailbot.world import World, tell_owner
 
 MAILBOX, MAIL, FILING, CLAIMED = "mailbox", "mail", "filing", "claimed"
 TROUBLE = "trouble "  # before its name in the office's marks
@@ -25,19 +25,16 @@ def troubled(world: World, what: str, why: str, *, at_once: bool = False) -> Non
         mark = register.office.marks.get(_mark(what))
         since = datetime.fromisoformat(mark) if mark else now
         if mark is None:
-            register.commit_office(
-                replace(register.office, marks={**register.office.marks, _mark(what): now.isoformat()})
-            )
+            register.commit_office(register.office.marked({_mark(what): now.isoformat()}))
         if at_once or now - since >= world.retry.tell_owner:
-            commit_plan(world, _told(world, what, why, since, now), None, now)
+            tell_owner(world, f"{what} gives trouble since {since.isoformat()}", _notice(world, what, why, since), now)
 
 
-def _told(world: World, what: str, why: str, since: datetime, now: datetime) -> Plan:
+def _notice(world: World, what: str, why: str, since: datetime) -> NotifyOwner:
     waiting = sum(letter.audience == "person" for _, letter in world.register.owed_letters())
     facts = {"what": what, "reason": why, "received": since.isoformat(), "waiting": waiting}
-    key = f"trouble {what} {since.isoformat()} {(now - since) // AGAIN}"
-    notice = NotifyOwner("notice_trouble", key, facts, inbox=what == MAIL)
-    return Plan(f"{what} gives trouble since {since.isoformat()}", (notice,), world.desk.owner)
+    key = f"trouble {what} {since.isoformat()} {(world.now() - since) // AGAIN}"
+    return NotifyOwner("notice_trouble", key, facts, inbox=what == MAIL)
 
 
 def over(world: World, what: str) -> None:

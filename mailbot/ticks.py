@@ -12,10 +12,10 @@ from mailbot.client import ClientRecord, LetterState, QueuedLetter
 from mailbot.config import Settings
 from mailbot.ending import silent_since
 from mailbot.links import href, offered, sending
-from mailbot.plan import NotifyOwner, Plan
+from mailbot.plan import NotifyOwner
 from mailbot.standing import HEALTHY, RECONNECTS, TROUBLE
 from mailbot.warnings import Ladder
-from mailbot.world import World, commit_plan
+from mailbot.world import World, commit_plan, tell_owner
 
 KEPT_DIGESTS = 40  # dates remembered: more than a month of Mondays and working days
 KEPT_NOTICES = 60  # days: a notice that was sent has done its work, and its buttons are too old
@@ -45,7 +45,7 @@ def _warn(world: World, ladder: Ladder, now: datetime) -> int:
         given = set(due.marks(mine.letters)) if mine else set()
         notices = list(due.notices(one for one in found if one.mark not in given))
         for notice in notices:
-            commit_plan(world, Plan("terms run out", (notice,), desk.owner), None, now)
+            tell_owner(world, "terms run out", notice, now)
         for one in found:
             commit_plan(world, one.plan, None, now)
     return len(notices)
@@ -66,10 +66,10 @@ def queue_digest(world: World, now: datetime, at: datetime, *, anyway: bool = Fa
         if not anyway and not due.digest_due(now, at, office.digests, something=digest.something_to_say(facts)):
             world.nothing_to_say = looked
             return 0
-        commit_plan(world, Plan("the digest is due", (NotifyOwner("digest", key, facts),), world.desk.owner), None, now)
+        tell_owner(world, "the digest is due", NotifyOwner("digest", key, facts), now)
         digests = (*office.digests, now.date().isoformat())[-KEPT_DIGESTS:]
-        marks = {**office.marks, "digest": now.isoformat(), RECONNECTS: "0"}
-        register.commit_office(replace(register.office, digests=digests, marks=marks))
+        marked = register.office.marked({"digest": now.isoformat(), RECONNECTS: "0"})
+        register.commit_office(replace(marked, digests=digests))
     return 1
 
 
@@ -87,9 +87,8 @@ def queue_retention(world: World, now: datetime, years: int) -> int:
         clients = sorted(silent, key=lambda one: str(one["last"]))
         if clients:
             notice = NotifyOwner("notice_retention", f"retention {month}", {"clients": clients, "years": years})
-            commit_plan(world, Plan("the five years of these clients are over", (notice,), world.desk.owner), None, now)
-        marks = {**register.office.marks, "retention": month}
-        register.commit_office(replace(register.office, marks=marks))
+            tell_owner(world, "the five years of these clients are over", notice, now)
+        register.commit_office(register.office.marked({"retention": month}))
     return int(bool(clients))
 
 
@@ -134,7 +133,7 @@ def _tidy(world: World, now: datetime) -> None:
             kept = tuple(one for one in record.letters if not _done_with(one, now))
             if kept != record.letters:
                 register.commit(replace(record, letters=kept))
-        register.commit_office(replace(register.office, marks={**register.office.marks, TIDIED: today}))
+        register.commit_office(register.office.marked({TIDIED: today}))
 
 
 def _done_with(letter: QueuedLetter, now: datetime) -> bool:

@@ -16,14 +16,7 @@ from mailbot.warnings import terms_of
 def deadlines_json(day: date) -> dict[str, Any]:
     """Return the dates for a day of receipt, extension included as what it would be."""
     dates = terms(day, extended=True)
-    return {
-        "received": dates.received.isoformat(),
-        "promise": dates.promise.isoformat(),
-        "statement_term": dates.statement_term.isoformat(),
-        "legal_limit": dates.legal_limit.isoformat(),
-        "extended_to": dates.extended_to.isoformat() if dates.extended_to else None,
-        "explanation": list(dates.explanation),
-    }
+    return {**dates.as_facts(), "explanation": list(dates.explanation)}
 
 
 def case_json(record: ClientRecord, case: Case) -> dict[str, Any]:
@@ -35,11 +28,8 @@ def case_json(record: ClientRecord, case: Case) -> dict[str, Any]:
         "sub_kinds": list(case.sub_kinds),
         "client": record.address,
         "channel": case.channel,
-        "received": case.received.isoformat(),
-        "promise": dates.promise.isoformat(),
-        "statement_term": dates.statement_term.isoformat(),
-        "legal_limit": dates.legal_limit.isoformat(),
-        "extended_to": dates.extended_to.isoformat() if dates.extended_to else None,
+        **dates.as_facts(),
+        "received": case.received.isoformat(),  # of a case the moment, with its offset
         "suspended_to": dates.suspended_to.isoformat() if dates.suspended_to else None,
         "suspended_since": dates.suspended_since.isoformat() if dates.suspended_since else None,
         "explanation": list(dates.explanation),

@@ -19,7 +19,7 @@ from mailbot.limits import Retry
 from mailbot.mailbox import Mailbox
 from mailbot.message import Message
 from mailbot.outbox import Outbox
-from mailbot.plan import Plan
+from mailbot.plan import NotifyOwner, Plan
 from mailbot.record import Desk
 from mailbot.register import Register
 from mailbot.understanding import Understanding
@@ -82,6 +82,11 @@ def commit_plan(world: World, plan: Plan, arrived: tuple[Message, Delivery] | No
     after = records.written(before, plan, world.desk, now, arrived)
     if after != before:
         register.commit(after)
+
+
+def tell_owner(world: World, why: str, notice: NotifyOwner, now: datetime) -> None:
+    """Queue a notice about no client in particular, in the owner's own record. Inside a transaction."""
+    commit_plan(world, Plan(why, (notice,), world.desk.owner), None, now)
 
 
 def update(world: World, place: str, change: Callable[[ClientRecord], ClientRecord]) -> None:
