@@ -7,6 +7,7 @@ a heading `## KIND[+KIND] LANGUAGE` or `## none LANGUAGE`. Add some, run this, a
 import hashlib
 import sys
 from collections import Counter
+from itertools import combinations
 from math import log, sqrt
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from mailbot.rules import LIKENESS_FILE, Sentence, parse, sentences
 LESSONS = ROOT / "bench" / "lessons"
 UNIT = 0.02  # steps in which weights are kept: finer changes nothing
 RARE = 3  # lessons a piece must be in
+PAIRS = 1_500  # of classes in one sentence that are kept: those that tell most
+AND = " & "
 STRENGTH = 10.0  # of the fit: how far a weight may go for one lesson
 
 
@@ -43,10 +46,11 @@ def lessons() -> tuple[list[tuple[str, frozenset[str]]], str]:
 
 
 def seen(said: list[Sentence]) -> tuple[list[list[str]], list[list[str]]]:
-    """Return what stands in a text: the pieces of each word of each sentence, and the classes of each."""
+    """Return what stands in a text: the pieces of each word of each sentence; its classes, and each two of them."""
     words = [pieces(word) for one in said for word in sorted(set(one.words)) if word.isalpha()]
     classes = [[name] for one in said for name in one.meant()]
-    return words, classes
+    pairs = [[f"{one}{AND}{other}"] for sentence in said for one, other in combinations(sentence.meant(), 2)]
+    return words, classes + pairs
 
 
 def rarity(texts, side):
@@ -71,34 +75,58 @@ def matrix(rows, width):
     return csr_matrix((values, (where, columns)), shape=(len(rows), width))
 
 
-def main():
-    found, digest = lessons()
-    files = data.phrases(data.texts("rules"))
-    rules = parse({name: text for name, text in files.items() if name != LIKENESS_FILE})
-    texts = [seen(sentences(text, rules.classes)) for text, _ in found]
-    rare = [rarity(texts, side) for side in (0, 1)]
-    names = [*sorted({kind for _, kinds in found for kind in kinds}), ANY]
+def fitted(texts, kinds_of, names, rare):
+    """Return where each piece stands, and for each name a fit over all texts."""
     offset = len(rare[0])
     places = [{p: at for at, p in enumerate(rare[0])}, {p: offset + at for at, p in enumerate(rare[1])}]
     table = matrix([row(text, rare, places) for text in texts], offset + len(rare[1]))
     fits = []
     for name in names:
-        wanted = [bool(kinds) if name == ANY else name in kinds for _, kinds in found]
+        wanted = [bool(kinds) if name == ANY else name in kinds for kinds in kinds_of]
         fits.append(LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=1000).fit(table, wanted))
-        print(f"{name:20} {sum(wanted)} of {len(wanted)}")
+    return places, fits
 
-    def steps(side):
-        return {
-            piece: tuple(round(value / UNIT) for value in (rare[side][piece], *(fit.coef_[0][at] for fit in fits)))
-            for piece, at in places[side].items()
-        }
 
-    bias = tuple(round(float(fit.intercept_[0]), 3) for fit in fits)
-    weights = Weights(digest, UNIT, tuple(names), bias, steps(0), steps(1))
-    text = (
-        msgspec.json.encode(weights).decode().replace("],", "],\n") + "\n"
-    )  # a piece a line: small, and a change can be read
+def telling(places, fits, rare):
+    """Return the rarities with, of all pairs of classes, only those whose weights are the largest."""
+    pairs = [piece for piece in rare[1] if AND in piece]
+    strength = {pair: rare[1][pair] * max(abs(float(fit.coef_[0][places[1][pair]])) for fit in fits) for pair in pairs}
+    kept = set(sorted(pairs, key=lambda pair: -strength[pair])[:PAIRS])
+    return [rare[0], {piece: value for piece, value in rare[1].items() if AND not in piece or piece in kept}]
+
+
+def main():
+    found, digest = lessons()
+    files = data.phrases(data.texts("rules"))
+    rules = parse({name: text for name, text in files.items() if name != LIKENESS_FILE})
+    texts = [seen(sentences(text, rules.classes)) for text, _ in found]
+    kinds_of = [kinds for _, kinds in found]
+    names = [*sorted({kind for kinds in kinds_of for kind in kinds}), ANY]
+    rare = [rarity(texts, side) for side in (0, 1)]
+    rare = telling(*fitted(texts, kinds_of, names, rare), rare)
+    places, fits = fitted(texts, kinds_of, names, rare)
+
+    def steps(side, piece):
+        weights = (fit.coef_[0][places[side][piece]] for fit in fits)
+        return tuple(round(value / UNIT) for value in (rare[side][piece], *weights))
+
+    together: dict[str, dict[str, tuple[int, ...]]] = {}
+    for pair in (piece for piece in rare[1] if AND in piece):
+        one, other = pair.split(AND)
+        together.setdefault(one, {})[other] = steps(1, pair)
+    weights = Weights(
+        lessons=digest,
+        unit=UNIT,
+        names=tuple(names),
+        bias=tuple(round(float(fit.intercept_[0]), 3) for fit in fits),
+        words={piece: steps(0, piece) for piece in rare[0]},
+        classes={piece: steps(1, piece) for piece in rare[1] if AND not in piece},
+        together=together,
+    )
+    text = msgspec.json.encode(weights).decode().replace("],", "],\n") + "\n"  # a piece a line: a change can be read
     (ROOT / "rules" / LIKENESS_FILE).write_text(text, encoding="utf-8")
+    for name in names:
+        print(f"{name:20} {sum(name in kinds or (name == ANY and bool(kinds)) for kinds in kinds_of)} of {len(found)}")
     print(f"{len(found)} lessons, {sum(map(len, rare))} pieces, {len(text) // 1024} KB")
 
 

@@ -4,12 +4,13 @@ Owns the second opinion beside the rules: weights of words and of word classes, 
 data in rules/likeness.json. Must never read a disk, never decide alone (the rules speak too, and a threshold decides),
 and never be made from anybody's real mail.
 
-A word is known by itself and by every four letters in it, so a typing error, an ending or a compound still counts.
-Weights add up over words, so a text costs one look-up a word; the sum is divided by its own length and made a chance.
+Of a sentence count its words, its classes of words, and the pairs of classes in it that tell most. A word is known by
+itself and by every four letters in it, so a typing error, an ending or a compound still counts. Weights add up over
+words, so a text costs one look-up a word; the sum is divided by its own length and made a chance.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, sqrt
 from operator import add
@@ -39,6 +40,7 @@ class Weights(msgspec.Struct, forbid_unknown_fields=True):
     bias: tuple[float, ...]
     words: dict[str, tuple[int, ...]]
     classes: dict[str, tuple[int, ...]]
+    together: dict[str, dict[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +51,7 @@ class Likeness:
     bias: tuple[float, ...] = ()
     words: Mapping[str, Pull] = field(default_factory=dict)
     classes: Mapping[str, Pull] = field(default_factory=dict)
+    together: Mapping[str, Mapping[str, Pull]] = field(default_factory=dict)  # of two classes in one sentence
     known: dict[str, Pull] = field(default_factory=dict)
 
     @classmethod
@@ -60,6 +63,10 @@ class Likeness:
             found.bias,
             {piece: _pull(steps, found.unit) for piece, steps in found.words.items()},
             {name: _pull(steps, found.unit) for name, steps in found.classes.items()},
+            {
+                name: {other: _pull(steps, found.unit) for other, steps in others.items()}
+                for name, others in found.together.items()
+            },
         )
 
     def chances(self, said: Sequence["Sentence"]) -> dict[str, float]:
@@ -90,8 +97,16 @@ class Likeness:
     def _sentence(self, one: "Sentence") -> tuple[Pull, Pull]:
         return (
             self._sum(self._word(word) for word in sorted(set(one.words)) if word.isalpha()),
-            self._sum(self.classes[name] for name in one.meant() if name in self.classes),
+            self._sum(self._classes(one.meant())),
         )
+
+    def _classes(self, names: Sequence[str]) -> Iterator[Pull]:
+        """Yield what each class adds, and what two of them add by standing in one sentence."""
+        yield from (self.classes[name] for name in names if name in self.classes)
+        for at, name in enumerate(names):
+            others = self.together.get(name)
+            if others:
+                yield from (others[other] for other in names[at + 1 :] if other in others)
 
     def _word(self, word: str) -> Pull:
         found = self.known.get(word)

@@ -607,7 +607,7 @@ def meant(sentence: Sentence) -> list[str]:
         f"not {name}" if denied and all(_turned(sentence, place) for place in places) else name
         for name, places in sentence.places.items()
     ]
-    return [*sorted(names), *(["?"] if sentence.question else [])]
+    return sorted([*names, *(["?"] if sentence.question else [])])
 
 
 def _turned(sentence: Sentence, deed: int) -> bool:
