@@ -15,14 +15,13 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import msgspec
-from scipy.sparse import csr_matrix
-from sklearn.linear_model import LogisticRegression
 
 from mailbot import data
 from mailbot.likeness import ANY, Weights, pieces
 from mailbot.rules import LIKENESS_FILE, Sentence, parse, sentences
 
 LESSONS = ROOT / "bench" / "lessons"
+PEOPLE = ROOT / "tests" / "understanding" / "people.txt"
 UNIT = 0.02  # steps in which weights are kept: finer changes nothing
 RARE = 3  # lessons a piece must be in
 PAIRS = 1_500  # of classes in one sentence that are kept: those that tell most
@@ -31,18 +30,31 @@ STRENGTH = 10.0  # of the fit: how far a weight may go for one lesson
 
 
 def lessons() -> tuple[list[tuple[str, frozenset[str]]], str]:
-    """Return the texts with their kinds, and a digest of all files."""
+    """Return the texts with their kinds, and a digest of all files; the invented mails of the tests are lessons too."""
     digest, found = hashlib.sha256(), []
-    for path in sorted(LESSONS.glob("*.txt")):
+    for path in [*sorted(LESSONS.glob("*.txt")), PEOPLE]:
         digest.update(path.read_bytes())
-        kinds: frozenset[str] = frozenset()
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("## "):
-                name = line[3:].split()[0]
-                kinds = frozenset() if name == "none" else frozenset(name.split("+"))
-            elif line.strip():
-                found.append((line.strip(), kinds))
+        read = from_table if path == PEOPLE else from_list
+        found += read(path.read_text(encoding="utf-8").splitlines())
     return found, digest.hexdigest()
+
+
+def from_list(lines):
+    """A text a line below a heading `## KIND[+KIND] LANGUAGE`."""
+    kinds: frozenset[str] = frozenset()
+    for line in lines:
+        if line.startswith("## "):
+            kinds = frozenset(line[3:].split()[0].split("+")) - {"none"}
+        elif line.strip():
+            yield line.strip(), kinds
+
+
+def from_table(lines):
+    """`kinds | subject | text`, as tests/understanding/people.txt has them."""
+    for line in lines:
+        if line.strip() and not line.startswith("#"):
+            kinds, subject, text = (part.strip() for part in line.split("|", maxsplit=2))
+            yield f"{subject}. {text}" if subject else text, frozenset(kinds.split("+")) - {""}
 
 
 def seen(said: list[Sentence]) -> tuple[list[list[str]], list[list[str]]]:
@@ -70,6 +82,8 @@ def row(text, rare, places):
 
 
 def matrix(rows, width):
+    from scipy.sparse import csr_matrix
+
     cells = [(at, column, value) for at, one in enumerate(rows) for column, value in one.items()]
     where, columns, values = zip(*cells, strict=True)
     return csr_matrix((values, (where, columns)), shape=(len(rows), width))
@@ -77,6 +91,8 @@ def matrix(rows, width):
 
 def fitted(texts, kinds_of, names, rare):
     """Return where each piece stands, and for each name a fit over all texts."""
+    from sklearn.linear_model import LogisticRegression
+
     offset = len(rare[0])
     places = [{p: at for at, p in enumerate(rare[0])}, {p: offset + at for at, p in enumerate(rare[1])}]
     table = matrix([row(text, rare, places) for text in texts], offset + len(rare[1]))

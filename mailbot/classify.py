@@ -104,27 +104,32 @@ def _together(
 ) -> dict[str, float]:
     """Return the mean of what the rules and the lessons say of each kind; a kind without lessons has only its rules.
 
-    Of the plain kinds the lessons count for little: those of a formal letter, which cites every right there is, and
-    those that are named by their article.
+    A sum of the rules that is sure makes its kind count, whatever the lessons say. Of the plain kinds the lessons count
+    for little: those of a formal letter, which cites every right there is, and those that are named by their article.
     """
     limits = rules.thresholds
-    share = {name: limits.likeness_formal if name in plain else limits.likeness for name in looks}
-    return {
-        name: (1 - share.get(name, 0.0)) * scores.get(name, 0.0) + share.get(name, 0.0) * looks.get(name, 0.0)
-        for name in {*scores, *looks} - {ANY}
-    }
+
+    def together(name: str) -> float:
+        heard, look = scores.get(name, 0.0), looks.get(name)
+        share = 0.0 if look is None else limits.likeness_formal if name in plain else limits.likeness
+        mean = (1 - share) * heard + share * (look or 0.0)
+        return max(mean, limits.kind) if heard >= limits.sure else mean
+
+    return {name: together(name) for name in {*scores, *looks} - {ANY}}
 
 
 def _chance(scores: Mapping[str, float], looks: Mapping[str, float], rules: Rules) -> float:
     """Return how sure it is that something is asked: the surest rule, the likest kind and whether it asks at all.
 
-    Weighed as bench/likeness.py found best. Without lessons for a kind its rules stand for all three.
+    The weights were fitted on mails that neither rules nor lessons had seen. Where hardly a rule spoke the owner is
+    asked at most: the lessons never decide alone. Without lessons for a kind its rules stand for all three.
     """
     limits, heard = rules.thresholds, max(scores.values(), default=0.0)
     new = max((score for name, score in scores.items() if name not in looks), default=0.0)
     likest = max((chance for name, chance in looks.items() if name != ANY), default=0.0)
     weight = limits.heard * heard + limits.likest * max(likest, new) + limits.asks * max(looks.get(ANY, 0.0), new)
-    return 1 / (1 + exp(limits.doubt - weight)) if heard or looks else 0.0
+    chance = 1 / (1 + exp(limits.doubt - weight)) if heard or looks else 0.0
+    return chance if heard >= limits.least else min(chance, (limits.review + limits.request) / 2)
 
 
 def _judged(message: Message) -> str:

@@ -98,6 +98,8 @@ class Thresholds:
     kind: float = 0.45
     review_kind: float = 0.3
     likeness: float = 0.5  # what looking like the lessons weighs beside the rules, for each kind
+    least: float = 0.3  # what the rules must have heard before anything is acknowledged
+    sure: float = 0.9  # from here the rules alone make a kind count
     likeness_formal: float = 0.1  # the same in a formal letter, which cites every right there is
     heard: float = 6.3  # whether anything is asked: the surest rule,
     likest: float = 2.7  # the likest kind,

@@ -1,11 +1,10 @@
 """How much a text looks like the lessons: a second opinion beside the rules, made from invented mails kept with it."""
 
-import hashlib
 import json
 import time
-from pathlib import Path
 
 import pytest
+from likeness import lessons
 
 from mailbot import data
 from mailbot.classify import LIKENESS, classify
@@ -14,7 +13,6 @@ from mailbot.likeness import ANY, Likeness
 from mailbot.message import Message
 from mailbot.rules import LIKENESS_FILE, parse, sentences
 
-ROOT = Path(__file__).resolve().parents[1]
 FILES = data.phrases(data.texts("rules"))
 RULES = parse(FILES)
 
@@ -24,10 +22,9 @@ def chances(text):
 
 
 def test_the_weights_were_made_from_the_lessons_that_are_here():
-    digest = hashlib.sha256()
-    for path in sorted((ROOT / "bench" / "lessons").glob("*.txt")):
-        digest.update(path.read_bytes())
-    assert json.loads(FILES[LIKENESS_FILE])["lessons"] == digest.hexdigest(), "run bench/likeness.py"
+    found, digest = lessons()
+    assert json.loads(FILES[LIKENESS_FILE])["lessons"] == digest, "run bench/likeness.py"
+    assert {kind for _, kinds in found for kind in kinds} == {kind.name for kind in RULES.kinds}
 
 
 def test_every_kind_the_rules_know_has_lessons():

@@ -305,7 +305,8 @@ def test_what_a_person_writes_among_our_own_words_still_counts(name, wish):
     ours = without_number(said(LETTERS[name]))
     text = f"{ours}\n\n{wish}\n\n{ours}"
     verdict = READER.classify(READER.read(reply("iemand@example.org", text, "nog iets")))
-    assert (verdict.decision, verdict.kinds) == (Decision.REQUEST, ("erasure",))
+    assert verdict.kinds == ("erasure",)
+    assert verdict.decision is not Decision.OTHER, "acknowledged, or put to the owner"
 
 
 STRIPPED = ("Auto-Submitted", "X-Auto-Response-Suppress", "X-Mailbot", "In-Reply-To", "References", "Precedence")
