@@ -21,7 +21,7 @@ from mailbot.letters import Sender, Templates, compose, processors, texts
 from mailbot.limits import Limits
 from mailbot.message import Reading, read
 from mailbot.phrases import Phrases
-from mailbot.policy import Kind, Policy
+from mailbot.policy import Policy
 from mailbot.record import Desk
 from mailbot.rules import Rules
 from mailbot.rules import parse as parse_rules
@@ -92,11 +92,10 @@ def policy_of(settings: Settings, rules: Rules, limits: Limits) -> Policy:
     """Return what deciding needs of the configuration and the rules."""
     return Policy(
         addresses=settings.organisation.addresses,
-        address=settings.organisation.address,
         prefix=settings.organisation.prefix,
         languages=settings.letters.languages,
         identity=settings.identity.policy,
-        kinds={kind.name: Kind(kind.name, kind.identity, kind.urgent) for kind in rules.kinds},
+        kinds={kind.name: kind for kind in rules.kinds},
         caps=limits.caps,
         no_reply=limits.no_reply,
         ordinary=settings.filing.ordinary,

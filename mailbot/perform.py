@@ -41,6 +41,11 @@ class Settled:
     unfiled: str = ""  # why the mailbox refuses a copy or a move
 
 
+# What became of each client's copies and messages in one round, to be recorded by one commit a client: all of it can be
+# done again with the same result, so a crash before that costs nothing but the work.
+Notes = dict[str, list[Callable[[ClientRecord], ClientRecord]]]
+
+
 async def settle(world: World, *, letters: bool = True) -> Settled:
     """Work off everything the register owes at this moment and return what was done.
 
@@ -58,11 +63,6 @@ async def settle(world: World, *, letters: bool = True) -> Settled:
         for place, changes in noted.items():
             update(world, place, partial(_all, changes=changes))
     return done
-
-
-# What became of each client's copies and messages in one round, to be recorded by one commit a client: all of it can be
-# done again with the same result, so a crash before that costs nothing but the work.
-Notes = dict[str, list[Callable[[ClientRecord], ClientRecord]]]
 
 
 def _all(before: ClientRecord, changes: Iterable[Callable[[ClientRecord], ClientRecord]]) -> ClientRecord:

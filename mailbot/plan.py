@@ -1,7 +1,8 @@
 """What is to be done about one message or one tick of the clock: frozen actions, and a plan that has a reason.
 
-Owns the vocabulary of effects. Must never perform one: `perform.py` is the only reader of these values that touches
-anything. A plan without a reason cannot exist, so the register, `preview` and the owner's mail can always say why.
+Owns the vocabulary of effects. Must never perform one: `record.py` writes them into a record, and `perform.py` carries
+out what that record then owes. A plan without a reason cannot exist, so the register, `preview` and the owner's mail
+can always say why.
 """
 
 from collections.abc import Mapping

@@ -7,15 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mailbot.limits import Caps
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What the rules say about one kind of request. `identity` is `never` or `policy` (promises, section 3)."""
-
-    name: str
-    identity: str = "policy"
-    urgent: bool = False
+from mailbot.rules import KindOfRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +15,10 @@ class Policy:
     """What the configuration and the rules say, as far as deciding needs it."""
 
     addresses: frozenset[str]
-    address: str
     prefix: str = "KN"
     languages: tuple[str, ...] = ("nl", "en")
     identity: str = "on_doubt"
-    kinds: Mapping[str, Kind] = field(default_factory=dict)
+    kinds: Mapping[str, KindOfRequest] = field(default_factory=dict)
     caps: Caps = field(default_factory=Caps)
     no_reply: tuple[str, ...] = ()  # local-part patterns that belong to no person
     ordinary: str = "leave"

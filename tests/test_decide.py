@@ -15,16 +15,17 @@ from mailbot.header import Address
 from mailbot.limits import Caps
 from mailbot.message import Message
 from mailbot.plan import FileUnder, NotifyOwner, OpenCase, Plan, RecordEvent, SendLetter, StopLetters
-from mailbot.policy import Kind, Policy
+from mailbot.policy import Policy
+from mailbot.rules import KindOfRequest
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
 JAN = Address("jan@example.nl", "Jan")
 KINDS = {
-    "access": Kind("access"),
-    "objection": Kind("objection", "never", urgent=True),
-    "consent_withdrawal": Kind("consent_withdrawal", "never"),
+    "access": KindOfRequest("access"),
+    "objection": KindOfRequest("objection", "never", urgent=True),
+    "consent_withdrawal": KindOfRequest("consent_withdrawal", "never"),
 }
-POLICY = Policy(frozenset({"info@kosternet.nl", "geert@kosternet.example"}), "info@kosternet.nl", kinds=KINDS,
+POLICY = Policy(frozenset({"info@kosternet.nl", "geert@kosternet.example"}), kinds=KINDS,
                 no_reply=("noreply*", "owner-*", "*-request"))  # fmt: skip
 MESSAGE = Message("d" * 64, message_id="<1@example.nl>", sender=JAN, recipients=(Address("info@kosternet.nl"),))
 ASKS = Verdict(Decision.REQUEST, "0.9", ("access",), sender=JAN)
