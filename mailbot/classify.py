@@ -92,10 +92,11 @@ LIKENESS = "likeness"  # the id under which the second opinion stands in the evi
 
 def _likeness(looks: Mapping[str, float], said: Sequence[Sentence], rules: Rules) -> list[Evidence]:
     """Return the second opinion as evidence: which kinds the text looks like, and the words that spoke most for it."""
+    like = {name: chance for name, chance in looks.items() if name != ANY and chance >= rules.thresholds.review_kind}
+    telling = rules.likeness.telling(said, like)
     return [
-        Evidence(f"{LIKENESS}-{name}", rules.likeness.telling(said, name), name, round(chance, 2), counts=False)
-        for name, chance in looks.items()
-        if name != ANY and chance >= rules.thresholds.review_kind
+        Evidence(f"{LIKENESS}-{name}", telling[name], name, round(chance, 2), counts=False)
+        for name, chance in like.items()
     ]
 
 

@@ -12,8 +12,8 @@ words, so a text costs one look-up a word; the sum is divided by its own length 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 from math import exp, sqrt
-from operator import add
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -83,16 +83,19 @@ class Likeness:
         best = [whole, *(self._chance(window) for window in windows)]
         return {name: (whole[place] + max(one[place] for one in best)) / 2 for place, name in enumerate(self.names)}
 
-    def telling(self, said: Sequence["Sentence"], name: str, most: int = 4) -> str:
-        """Return the words that spoke most for this kind, in the order they stand."""
-        place, spoke = self.names.index(name), dict[str, float]()
+    def telling(self, said: Sequence["Sentence"], names: Iterable[str], most: int = 4) -> dict[str, str]:
+        """Return for each of these kinds the words that spoke most for it, in the order they stand."""
+        stood: dict[str, list[Pull]] = {}
         for one in said[:SENTENCES]:
-            for at, word in enumerate(one.words):
-                if word.isalpha():
-                    spoke.setdefault(word, self._word(word)[0][place])
-                    spoke[word] += sum(self.classes[c][0][place] for c in one.at(at) if c in self.classes)
-        best = sorted(spoke, key=lambda word: -spoke[word])[:most]
-        return " ".join(word for word in spoke if word in best)
+            for word in one.words:
+                if word.isalpha() and word not in stood:
+                    stood[word] = [self._word(word)]
+            for name, places in one.places.items():
+                for word in {one.words[place] for place in places} if name in self.classes else ():
+                    if word in stood:
+                        stood[word].append(self.classes[name])
+        spoke = {word: _total(weights for weights, _ in pulls if weights) for word, pulls in stood.items()}
+        return {name: _most(spoke, self.names.index(name), most) for name in names}
 
     def _sentence(self, one: "Sentence") -> tuple[Pull, Pull]:
         return (
@@ -117,11 +120,8 @@ class Likeness:
         return found
 
     def _sum(self, pulls: Iterable[Pull]) -> Pull:
-        total, length = (0.0,) * len(self.names), 0.0
-        for weights, more in pulls:
-            if more:
-                total, length = tuple(map(add, total, weights)), length + more
-        return total, length
+        known = [pull for pull in pulls if pull[1]]
+        return _total(weights for weights, _ in known) or (0.0,) * len(self.names), sum(more for _, more in known)
 
     def _chance(self, parts: Sequence[tuple[Pull, Pull]]) -> list[float]:
         sums = self.bias
@@ -131,6 +131,15 @@ class Likeness:
                 scale = 1 / sqrt(length)
                 sums = tuple(one + weight * scale for one, weight in zip(sums, total, strict=True))
         return [1 / (1 + exp(-max(-30.0, min(30.0, one)))) for one in sums]
+
+
+def _total(weights: Iterable[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(map(sum, zip(*weights, strict=True)))
+
+
+def _most(spoke: Mapping[str, tuple[float, ...]], place: int, most: int) -> str:
+    best = set(nlargest(most, spoke, key=lambda word: spoke[word][place]))
+    return " ".join(word for word in spoke if word in best)
 
 
 def pieces(word: str) -> list[str]:

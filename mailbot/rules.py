@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, reduce
+from operator import or_
 from typing import Any
 
 import msgspec
@@ -92,19 +93,19 @@ class KindOfRequest:
 class Thresholds:
     """What the evidence must add up to."""
 
-    request: float = 0.8
-    review: float = 0.5
+    request: float = 0.86
+    review: float = 0.38
     automatic: float = 0.85  # from here a mail that no person sent just now is put to the owner all the same
-    kind: float = 0.45
-    review_kind: float = 0.3
-    likeness: float = 0.5  # what looking like the lessons weighs beside the rules, for each kind
+    kind: float = 0.48
+    review_kind: float = 0.45
+    likeness: float = 0.67  # what looking like the lessons weighs beside the rules, for each kind
     least: float = 0.3  # what the rules must have heard before anything is acknowledged
     sure: float = 0.9  # from here the rules alone make a kind count
     likeness_formal: float = 0.1  # the same in a formal letter, which cites every right there is
-    heard: float = 6.3  # whether anything is asked: the surest rule,
-    likest: float = 2.7  # the likest kind,
-    asks: float = 3.8  # whether it looks like a request at all,
-    doubt: float = 6.15  # and what they must outweigh
+    heard: float = 2.6  # whether anything is asked: the surest rule,
+    likest: float = 3.2  # the likest kind,
+    asks: float = 5.0  # whether it looks like a request at all,
+    doubt: float = 5.7  # and what they must outweigh
     ordinary: float = 0.5  # what is left of the evidence when the mail reads as business
     later: float = 0.3  # what a hint is worth further on in a formal letter, once its opening has said what it asks
     lead: int = 60  # words of a formal letter that are its opening
@@ -510,23 +511,35 @@ class Spoken:
 
 def all_spoken(rules: Sequence[Rule], said: Sequence[Sentence]) -> Iterator[Spoken]:
     """Yield what every rule saw; a rule is only asked about messages, and sentences, that hold each of its classes."""
-    present = [frozenset(sentence.places) for sentence in said]
-    whole = frozenset[str]().union(*present)
-    beside = [frozenset[str]().union(*present[place : place + NEAR]) for place in _windows(said)]
+    stand: dict[str, int] = {}  # class -> the sentences it stands in, a bit each: rules are many, and and-ing is fast
+    for place, sentence in enumerate(said):
+        for name in sentence.places:
+            stand[name] = stand.get(name, 0) | 1 << place
+    beside = {name: reduce(or_, (held >> more for more in range(NEAR))) for name, held in stand.items()}
     window = lru_cache(None)(lambda place: _window(said, place))
     for rule in rules:
-        if not _can_speak(rule, whole):
-            continue
         if rule.scope == "near":
-            yield from spoken(rule, said, [window(place) for place, has in enumerate(beside) if _can_speak(rule, has)])
-        elif rule.short or rule.scope == "message":
+            held = _held(rule, beside)
+            near = [window(place) for place in _windows(said) if held >> place & 1] if held else ()
+            yield from spoken(rule, said, near) if near else ()
+        elif rule.scope == "message":
             yield from spoken(rule, said)
-        else:
-            yield from spoken(rule, [one for one, has in zip(said, present, strict=True) if _can_speak(rule, has)])
+        elif held := _held(rule, stand):
+            yield from spoken(rule, said if rule.short else _those(said, held))
 
 
-def _can_speak(rule: Rule, present: frozenset[str]) -> bool:
-    return not any(present.isdisjoint(_parts(one)) for one in rule.all)
+def _held(rule: Rule, stand: Mapping[str, int]) -> int:
+    """Return the sentences, a bit each, in which every class of the rule stands."""
+    held = -1
+    for one in rule.all:
+        held &= reduce(or_, (stand.get(part, 0) for part in _parts(one)))
+        if not held:
+            break
+    return held
+
+
+def _those(said: Sequence[Sentence], held: int) -> list[Sentence]:
+    return [sentence for place, sentence in enumerate(said) if held >> place & 1]
 
 
 def _windows(said: Sequence[Sentence]) -> range:
