@@ -65,6 +65,8 @@ def restore(file: Path, directory: Path, now: datetime, closed: Path | None = No
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             archive.extractall(directory, members=[one for one in members if one.name != OFFICE], filter="data")
             (directory / "closed").mkdir(exist_ok=True, mode=0o700)
+    except FileNotFoundError as error:
+        raise OwnerMustFix(f"{file}: there is no such file: name a backup that `mailbot backup` made") from error
     except (OSError, KeyError, tarfile.TarError, EOFError) as error:
         raise OwnerMustFix(f"{file}: is no backup that can be read ({type(error).__name__})") from error
     for line in sorted(closed.glob("*.json")) if closed else ():

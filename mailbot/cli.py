@@ -179,10 +179,12 @@ def cases(config: str | None, *, only_open: bool, as_json: bool) -> None:
     from mailbot import owner
 
     register, _ = register_of(config)
-    rows = owner.cases(register, only_open=only_open)
+    rows = list(owner.cases(register, only_open=only_open))
     if as_json:
         print_lines(rows)
         return
+    if not rows:
+        click.echo("no case is open" if only_open else "the register holds no cases yet", err=True)
     for row in rows:
         kinds = ", ".join(row["kinds"]) or "to be judged"
         click.echo(

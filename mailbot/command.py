@@ -51,7 +51,35 @@ def print_lines(rows: Iterable[Any]) -> None:
         click.echo(json.dumps(row, ensure_ascii=False))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+SECTIONS = {
+    "Watching": "init check run once",
+    "Looking": "cases case digest report deadlines classify preview",
+    "The owner's word": (
+        "intake recognise identity answer extend refuse withdraw ask ask-identity lift close reopen release"
+    ),
+    "Handing over and keeping": "export backup restore verify",
+    "Trying": "demo completion",
+}
+
+
+class Grouped(click.Group):
+    """The group of all commands, listed by what they are for."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections; a command that is in none comes last."""
+        placed = {title: names.split() for title, names in SECTIONS.items()}
+        known = {name for names in placed.values() for name in names}
+        placed["Other"] = [name for name in self.list_commands(ctx) if name not in known]
+        for title, names in placed.items():
+            rows = [
+                (name, self.commands[name].get_short_help_str(limit=200)) for name in names if name in self.commands
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+@click.group(cls=Grouped, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mailbot")
 @click.option("--verbose", is_flag=True, help="Say more on stderr. Never contents, addresses or secrets.")
 def mailbot(*, verbose: bool) -> None:

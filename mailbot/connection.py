@@ -229,6 +229,13 @@ class Connection:
             self._uidnext = int(chosen.get(b"UIDNEXT", 0))
             said(self._client).pop("EXISTS", None)
 
+    def _lost(self, error: Exception, *, connecting: bool) -> str:
+        why = type(error).__name__
+        if not connecting:
+            return f"imap: the connection was lost ({why})"
+        where = f"{self.settings.host}:{self.settings.port}"
+        return f"imap: no connection with {where} ({why}): is it up, and are host, port and security in [imap] right?"
+
     @contextmanager
     def _translated(self, *, connecting: bool = False) -> Iterator[IMAPClient]:
         """Give the connection, and turn whatever the library raises into what happens next.
@@ -243,14 +250,16 @@ class Connection:
             raise
         except ssl.SSLCertVerificationError as error:
             self._drop()
-            raise OwnerMustFix(f"imap: the server's certificate is not right ({error.verify_message})") from error
+            raise OwnerMustFix(
+                f"imap: the server's certificate is not right ({error.verify_message}): mend it, the host or ca_file"
+            ) from error
         except CapabilityError as error:
             raise Refused("the server cannot do this") from error
         except IMAPClientReadOnlyError as error:
             raise OwnerMustFix("imap: the mailbox can only be read: give this login the right to move mail") from error
         except (IMAPClientAbortError, ProtocolError, OSError, EOFError) as error:
             self._drop()
-            raise TryLater(f"imap: the connection was lost ({type(error).__name__})") from error
+            raise TryLater(self._lost(error, connecting=connecting)) from error
         except IMAPClientError as error:
             if connecting:
                 raise TryLater("imap: the server does not let us in for the moment") from error

@@ -75,7 +75,9 @@ def _secret_file(path: Path) -> str:
             raise OwnerMustFix(f"{path} can be read by others: chmod 600 it")
         return path.read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as error:
-        raise OwnerMustFix(f"{path} cannot be read ({error.strerror})") from error
+        raise OwnerMustFix(
+            f"{path} cannot be read ({error.strerror}): write the password into it, chmod 600"
+        ) from error
 
 
 def _words(command: tuple[str, ...] | str) -> tuple[str, ...]:

@@ -63,4 +63,4 @@ def _walk(folder: Path) -> Iterator[tuple[str, bytes]]:
             if path.is_file() and not any(part.startswith((".", "__")) for part in relative.parts):
                 yield relative.as_posix(), path.read_bytes()
     except OSError as error:
-        raise OwnerMustFix(f"{error.filename}: cannot be read ({error.strerror})") from error
+        raise OwnerMustFix(f"{error.filename}: cannot be read ({error.strerror}): look at [overrides]") from error

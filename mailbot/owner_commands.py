@@ -128,7 +128,9 @@ def release(config: str | None, number: str | None) -> None:
 
     register, settings = register_of(config)
     count = owner.release(register, number, app.clock(settings)())
-    click.echo(f"{count} letter(s) will go out at the next look")
+    click.echo(
+        f"{count} {'letter goes' if count == 1 else 'letters go'} out at the next look" if count else "no letter waits"
+    )
 
 
 @mailbot.command(
