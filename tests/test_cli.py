@@ -48,13 +48,13 @@ def test_the_help_lists_every_command_by_what_it_is_for_and_leaves_none_over():
 
 
 def test_what_cannot_be_reached_read_or_found_says_where_and_what_to_do(configured, tmp_path):
+    missing = ran("restore", tmp_path / "no.tar", "--config", configured, code=2).stderr
+    assert "there is no such file" in missing
     text = configured.read_text(encoding="utf-8")
     assert "the register holds no cases yet" in ran("cases", "--config", configured).stderr
     configured.write_text(re.sub(r"(\[imap\][^[]*?port = )\d+", r"\g<1>1", text, count=1), encoding="utf-8")
     away = ran("once", "--config", configured, code=75).stderr
     assert ":1 (ConnectionRefusedError): is it up" in away
-    missing = ran("restore", tmp_path / "no.tar", "--config", configured, code=2).stderr
-    assert "there is no such file" in missing
 
 
 def test_classify_prints_one_object_a_line_for_a_folder_and_stdin():
