@@ -96,6 +96,7 @@ TABLE: Mapping[str, Moves] = {
     "reopened": Moves(dict.fromkeys((*ENDED, *OVER), State.OPEN), dict.fromkeys(GIVEN, Track.OPEN)),
 }
 ENDING = ("answered", "partly_answered", "refused", "withdrawn")  # these end a case once no track is left open
+ENDS = (*ENDING, "not_a_request")
 LASTING = {"restriction"}  # granted, it lives on until it is lifted (GDPR 18(3))
 ERASING = {"erasure", "minor"}  # granted, closing takes the person out of the register and the mailbox (GDPR 17)
 
@@ -204,6 +205,16 @@ class Case:
         return found[-1] if found else "not_needed"
 
     @property
+    def awaits_identity(self) -> bool:
+        """Whether the owner has yet to see who it is."""
+        return self.identity in {"asked", "received"}
+
+    @property
+    def restricts(self) -> bool:
+        """Whether a restriction is in force (GDPR 18)."""
+        return Track.LIVE in self.tracks.values()
+
+    @property
     def erases(self) -> bool:
         """Whether closing it means that the person is taken out of everything we keep."""
         return any(kind in ERASING and track in {Track.DONE, Track.PARTLY} for kind, track in self.tracks.items())
@@ -250,8 +261,7 @@ class Case:
     @property
     def ended(self) -> datetime | None:
         """When it was answered, refused or withdrawn for the last time, if it was."""
-        ends = {*ENDING, "not_a_request"}
-        return next((event.at for event in reversed(self.events) if event.event in ends), None)
+        return next((event.at for event in reversed(self.events) if event.event in ENDS), None)
 
     def warned(self, step: str, clock: str) -> bool:
         """Whether this step of the ladder was given for the clock that started then."""

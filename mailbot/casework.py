@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from mailbot.case import ENDED, OVER, Case, State, Track
+from mailbot.case import ENDED, OPENED, OVER, Case, State
 from mailbot.client import ClientRecord, LetterState, QueuedLetter
 from mailbot.deadlines import terms
 from mailbot.decide import NOBODY
@@ -72,7 +72,7 @@ def follow(
 
 def _answer(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
     """Answered, wholly or in part; what stays and why is the reason of a partly (GDPR 12(4))."""
-    if case.state not in {State.OPEN, State.ACKNOWLEDGED}:
+    if case.state not in OPENED:
         return No(f"{case.number} is {case.state}: only an open case can be answered")
     if word.until and not _is_date(word.until):
         return No(f"{word.until} is not a date such as 2033-12-31")
@@ -80,7 +80,7 @@ def _answer(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Ste
         return No(f"{case.number} holds no objection that is open: `{word.outcome}` is an answer to one")
     if word.outcome in {"partly", "not_founded"} and not word.reason:
         return No("this answer needs its reason: what stays, why, and until when", "needs_reason")
-    if case.identity in {"asked", "received"}:
+    if case.awaits_identity:
         return No(
             f"identity was asked and not confirmed: say `identity {case.number}` once you have seen who it is",
             "identity_first",
@@ -106,7 +106,7 @@ def _extend(word: Word, record: ClientRecord, case: Case, now: datetime) -> Step
     dates = terms(case.received)
     if not word.reason:
         return No("an extension needs its reason: the person must be told why (GDPR 12(3))", "needs_reason")
-    if case.state not in {State.OPEN, State.ACKNOWLEDGED}:
+    if case.state not in OPENED:
         return No(f"{case.number} is {case.state}: only an open case can be extended")
     if case.extended:
         return No(f"{case.number} was extended before: the law knows one extension", "extended_before")
@@ -123,7 +123,7 @@ def _refuse(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Ste
     """Refused: with the reason, the complaint and the court (GDPR 12(4))."""
     if not word.reason:
         return No("a refusal needs its reason: the person must be told why (GDPR 12(4))", "needs_reason")
-    if case.state not in {State.OPEN, State.ACKNOWLEDGED}:
+    if case.state not in OPENED:
         return No(f"{case.number} is {case.state}: only an open case can be refused")
     facts = {"kinds": list(word.kinds or case.open_kinds)}
     return (RecordEvent(case.number, "refused", word.reason, facts), *_letter("outcome_refused", word, record, case))
@@ -146,7 +146,7 @@ def _identity(word: Word, _record: ClientRecord, case: Case, _now: datetime) -> 
 
 def _lift(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Steps | No:
     """The person lets the data be used again (GDPR 18(3))."""
-    if Track.LIVE not in case.tracks.values():
+    if not case.restricts:
         return No(f"{case.number} has no restriction that is in force", "no_restriction")
     said = RecordEvent(case.number, "lifted", word.reason or "lifted by the person", {"kinds": ["restriction"]})
     return (said, *_letter("restriction_lifted", word, record, case))
@@ -156,7 +156,7 @@ def _close(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Step
     """The end, once every track has an answer. An erasure that was granted ends with the person's file as well."""
     if case.state not in ENDED and not (word.erase and case.state in OVER):
         return No(f"{case.number} is {case.state}: answer, refuse or withdraw it first")
-    if Track.LIVE in case.tracks.values():
+    if case.restricts:
         return No(f"{case.number} has a restriction in force: lift it first", "restriction")
     if word.erase:
         return _erase(word, record, case)
@@ -171,7 +171,7 @@ def _close(word: Word, record: ClientRecord, case: Case, _now: datetime) -> Step
 def _erase(word: Word, record: ClientRecord, case: Case) -> Steps | No:
     """Everything about the person goes, so nothing may still be owed in any of the cases."""
     others = [one for one in record.cases if one.number != case.number and one.state not in OVER]
-    owed = next((one.number for one in others if one.is_open or Track.LIVE in one.tracks.values()), None)
+    owed = next((one.number for one in others if one.is_open or one.restricts), None)
     if owed:
         return No(f"{owed} of the same person is not at its end: erasing would take it along", "other_case")
     held = next((one.letter for one in record.letters if one.state is LetterState.HELD and is_answer(one)), None)

@@ -90,7 +90,7 @@ def _noted(link: Link, record: ClientRecord, case: Case, plan: Plan, desk: Desk,
 def _left_to_do(record: ClientRecord, case: Case, plan: Plan, desk: Desk, at: Occasion, now: datetime) -> Buttons:
     """What he can say about the case once the plan is carried out: an answered one is still to be closed."""
     after = written(record, plan, desk, now)
-    found = next((one for one in after.cases if one.number == case.number), None)
+    found = after.case(case.number)
     return _choice(after, found, desk, at) if found else ()
 
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from mailbot.case import Case
 
+JUDGED = ("request", "review")  # roles of the message a case was opened for
+
 
 class LetterState(StrEnum):
     """Where a letter stands. `held` waits for the owner; `failed` was refused for good or given up."""
@@ -106,3 +108,7 @@ class ClientRecord:
     letters: tuple[QueuedLetter, ...] = ()
     messages: tuple[SeenMessage, ...] = ()
     examples: tuple[Example, ...] = field(default=())
+
+    def case(self, number: str | None) -> Case | None:
+        """Return the case with this number, or None."""
+        return next((one for one in self.cases if one.number == number), None)

@@ -184,7 +184,7 @@ def _joined(arrival: Arrival, client: ClientRecord, case: Case) -> Plan:
     if verdict.withdrawn:
         role, notice = "reply", "notice_withdrawn"
     why = f"{'from another address' if elsewhere else 'from the same address'}, by thread or case number"
-    attached = may_be_copy(arrival.message) and case.identity in {"asked", "received"}
+    attached = may_be_copy(arrival.message) and case.awaits_identity
     planned: list[Action] = [Remember(role, case.number, attached), RecordEvent(case.number, event, why, facts)]
     if attached and case.identity == "asked":
         planned.append(RecordEvent(case.number, "identity_received", "the reply carries an attachment"))

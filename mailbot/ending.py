@@ -219,7 +219,7 @@ def silent_since(record: ClientRecord, now: datetime, years: int) -> datetime | 
     """Return the last thing known of a client when that is more than `years` ago and nothing of his is open."""
     moments = [case.received for case in record.cases] + [seen.received for seen in record.messages]
     moments += [event.at for case in record.cases for event in case.events]
-    live = any(Track.LIVE in case.tracks.values() for case in record.cases)
+    live = any(case.restricts for case in record.cases)
     if not moments or live or any(case.state not in OVER and case.state is not State.ANSWERED for case in record.cases):
         return None
     last = max(moments)

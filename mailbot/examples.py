@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mailbot.classify import Decision, Verdict, classify
-from mailbot.client import ClientRecord, Example
+from mailbot.client import JUDGED, ClientRecord, Example
 from mailbot.message import Message
 from mailbot.rules import Rules, fold, knows
 
@@ -20,7 +20,6 @@ WORD = re.compile(r"[^\W\d_]{1,30}(?:['\u2019-][^\W\d_]{1,30}){0,2}")
 ARTICLE = re.compile(r"art|article|artikel|artikels?|§|avg|gdpr|dsgvo|rgpd", re.IGNORECASE)
 GONE = "xx"  # stands where a word was taken out, so that the others stay as far apart as they were
 CORRECTIONS = ("kinds_corrected", "recognised", "not_a_request")
-JUDGED = ("request", "review")  # roles of the message a case was opened for
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,8 @@ class Keeping:
 
 def corrected(before: ClientRecord, after: ClientRecord, number: str, event: str, now: datetime) -> ClientRecord:
     """Return the record with an example of what the owner just said of a case. Its words are brought later."""
-    case = next((one for one in after.cases if one.number == number), None)
-    old = next((one for one in before.cases if one.number == number), None)
+    case = after.case(number)
+    old = before.case(number)
     if event not in CORRECTIONS or case is None or old is None or len(case.events) == len(old.events):
         return after
     seen = next((one for one in after.messages if one.case == number and one.role in JUDGED), None)

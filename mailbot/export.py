@@ -14,7 +14,7 @@ from typing import Any
 
 from mailbot import app, config, owner, report, views
 from mailbot.case import Case
-from mailbot.client import ClientRecord, QueuedLetter
+from mailbot.client import JUDGED, ClientRecord, QueuedLetter
 from mailbot.errors import OwnerMustFix, Refused
 from mailbot.house import House
 from mailbot.message import Message
@@ -87,7 +87,7 @@ def _allowed(case: Case, file: Path) -> None:
         raise Refused(f"{file} exists already and was left as it is: name another file")
     if not KINDS & set(case.kinds):
         raise Refused(f"{case.number} asks for no copy of data: it is about {', '.join(case.kinds)}")
-    if case.identity in {"asked", "received"}:
+    if case.awaits_identity:
         raise Refused(
             f"identity was asked and not confirmed: say `identity {case.number}` once you have seen who it is"
         )
@@ -112,7 +112,7 @@ def _theirs(message: Message, record: ClientRecord) -> bool:
     named = {one.address.lower() for one in (*message.recipients, *message.reply_to)}
     named |= {message.sender.address.lower()} if message.sender else set()
     named |= {message.form.address.lower()} if message.form and message.form.address else set()
-    asked = {seen.digest for seen in record.messages if seen.role in {"request", "review"}}
+    asked = {seen.digest for seen in record.messages if seen.role in JUDGED}
     return record.address.lower() in named or message.digest in asked
 
 

@@ -14,7 +14,8 @@ from typing import Any
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mailbot.report import OPEN, Row
+from mailbot.case import RUNNING
+from mailbot.report import Row
 from mailbot.wording import in_days, left, long_date
 
 FEW = 5  # a smaller group could be recognised: it is put together with others
@@ -59,7 +60,7 @@ def as_html(template: str, rows: Sequence[Row], now: datetime, naming: Naming, *
 def facts(rows: Sequence[Row], now: datetime, naming: Naming, *, anonymous: bool) -> dict[str, Any]:
     """Return what the page shows."""
     requests = [row for row in rows if row["state"] != "no_request"]
-    still = sorted((row for row in requests if row["state"] in OPEN), key=_aim)
+    still = sorted((row for row in requests if row["state"] in RUNNING), key=_aim)
     months = _months(requests, naming, anonymous=anonymous)
     return {
         "organisation": naming.organisation,
@@ -225,7 +226,7 @@ def _told(row: Row, naming: Naming) -> dict[str, Any]:
         "kinds": naming.kinds(row),
         "client": row["client"],
         "state": naming.words["states"].get(row["state"], row["state"]),
-        "open": row["state"] in OPEN,
+        "open": row["state"] in RUNNING,
         "took": in_days(_days(row), naming.words) if row["ended"] else "",
         "promise": long_date(row["promise"], naming.words),
         "law": long_date(_law(row), naming.words),

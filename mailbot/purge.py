@@ -15,7 +15,7 @@ from datetime import datetime
 
 from mailbot import ending, record
 from mailbot.case import OVER, Event
-from mailbot.client import ClientRecord, Filing, LetterState, SeenMessage
+from mailbot.client import JUDGED, ClientRecord, Filing, LetterState, SeenMessage
 from mailbot.ending import Ending, Traces, Whose
 from mailbot.errors import LoginRefused, Refused, TryLater, where
 from mailbot.looking import Header
@@ -85,7 +85,7 @@ def _stuck(world: World, person: ClientRecord) -> None:
 async def _delete_copies(world: World, person: ClientRecord) -> None:
     """Remove the messages that carry a checked copy. The request itself is the owner's to look at: it is the case."""
     for seen in ending.copies_to_delete(person):
-        if seen.role in {"request", "review"}:
+        if seen.role in JUDGED:
             update(world, person.id, lambda r, seen=seen: _left(r, seen, world))  # type: ignore[misc] # bound at once
             continue
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from mailbot.case import ENDING, Case, Event, Illegal, open_case, record
+from mailbot.case import ENDS, Case, Event, Illegal, open_case, record
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.deadlines import working_days_between
 from mailbot.decide import Delivery
@@ -30,8 +30,8 @@ EVENTS_OF_LETTERS = {
 }
 # Letters that say something no longer true once one of these events happened: one that still waits is dropped.
 OVERTAKEN = {
-    "promise_late": (*ENDING, "not_a_request", "extended"),
-    "acknowledgement": (*ENDING, "not_a_request"),
+    "promise_late": (*ENDS, "extended"),
+    "acknowledgement": ENDS,
 }
 ASKED_WITHOUT_DELAY = 3  # working days: an identity check asked later than this suspends nothing (EDPB 01/2022, 159)
 KNOWN_BY = {"identity_received", "identity_confirmed"}  # with these the wait for the person is over
@@ -176,7 +176,7 @@ def queued(before: ClientRecord, letter: QueuedLetter) -> ClientRecord:
 
 def _with_links(action: NotifyOwner, record: ClientRecord, desk: Desk, now: datetime) -> NotifyOwner:
     """Add what the owner can say about the case by one click. Only notices carry tokens, and they go to him alone."""
-    case = next((one for one in record.cases if one.number == action.case), None)
+    case = record.case(action.case)
     if case is None or not desk.secret or "actions" in action.facts:
         return action
     buttons = offered(desk.links, record, case, desk.occasion(action.notice, action.key, now))
@@ -279,7 +279,7 @@ def sent(
 
 
 def _suspended(before: ClientRecord, number: str, now: datetime) -> ClientRecord:
-    case = next((one for one in before.cases if one.number == number), None)
+    case = before.case(number)
     if case is None or working_days_between(case.received.date(), now.date()) > ASKED_WITHOUT_DELAY:
         return before
     return with_event(before, number, Event(now, "suspended", "identity was asked without delay, and is awaited"))

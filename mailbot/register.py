@@ -152,8 +152,8 @@ class Register:
 
     def _case_in(self, place: str | None, number: str | None) -> tuple[ClientRecord, Case] | None:
         record = self.client_by_id(place) if place else None
-        found = [case for case in record.cases if case.number == number] if record else []
-        return (record, found[0]) if record and found else None
+        found = record.case(number) if record else None
+        return (record, found) if record and found else None
 
     def find_digest(self, digest: str) -> list[SeenMessage]:
         """Return every time these bytes were handled."""

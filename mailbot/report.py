@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from mailbot.case import ENDS, RUNNING
 from mailbot.deadlines import terms
 from mailbot.ending import Closed
 
@@ -18,8 +19,6 @@ COLUMNS = tuple(
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 ICS_LINE = 75  # octets without the line break: RFC 5545, 3.1
-OPEN = {"review", "open", "acknowledged"}
-ENDS = {"answered", "partly_answered", "refused", "withdrawn", "not_a_request"}
 
 Row = Mapping[str, Any]
 
@@ -29,7 +28,7 @@ def rows_for(cases: Iterable[Row], erased: Iterable[Closed] = ()) -> list[dict[s
     rows = []
     for case in cases:
         ends = [event["at"] for event in case["events"] if event["event"] in ENDS]
-        ended = ends[-1][:10] if ends and case["state"] not in OPEN else ""
+        ended = ends[-1][:10] if ends and case["state"] not in RUNNING else ""
         rows.append({**case, "ended": ended, "received": case["received"][:10]})
     return sorted([*rows, *map(_erased, erased)], key=lambda row: str(row["number"]))
 
@@ -79,7 +78,7 @@ def as_ics(rows: Iterable[Row], now: datetime, words: Mapping[str, str]) -> str:
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//mailbot//register//NL", "CALSCALE:GREGORIAN"]
     lines.append(f"X-WR-CALNAME:{_text(words['calendar'])}")
     for row in rows:
-        if row["state"] in OPEN:
+        if row["state"] in RUNNING:
             law = row["extended_to"] or row.get("suspended_to") or row["legal_limit"]
             lines += _event(row, "promise", row["promise"], words["due_promise"], now)
             lines += _event(row, "law", law, words["due_law"], now)
