@@ -1,7 +1,7 @@
 """A case as a file the owner can show the authority: what came, what was promised, what was done, and how to check it.
 
-Owns this text, in Dutch. Must never show contents of a request or the address of the person: who complained is known to
-the authority, and the numbers and Message-IDs tie the two together.
+Owns what stands in it; how it is said is [evidence] in words.toml. Must never show contents of a request or the address
+of the person: who complained is known to the authority, and the numbers and Message-IDs tie the two together.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from mailbot.deadlines import Terms
 from mailbot.ending import Closed
 from mailbot.record import TOOK_IT
 from mailbot.warnings import terms_of
-from mailbot.wording import long_date
+from mailbot.wording import in_days, long_date
 
 OWNERS_REASON = {"partly_answered", "refused"}  # events whose reason is what the person was told
 Words = Mapping[str, Any]
@@ -22,70 +22,74 @@ Words = Mapping[str, Any]
 
 def evidence(record: ClientRecord, case: Case, words: Words, labels: Mapping[str, str], head: str) -> Iterator[str]:
     """Yield the file, line by line. `words` and `labels` name things in Dutch; `head` says who made it and when."""
-    yield from _head(case.number, head)
+    yield from _head(case.number, head, words)
     yield from _came(record, case, words, labels)
     yield from _promised(case, terms_of(case), words)
     yield from _done(case, words)
     yield from _letters(record, case, words)
-    yield from _chain(case)
+    yield from _chain(case, words)
 
 
-def _head(number: str, head: str) -> Iterator[str]:
-    title = f"Behandeling van {number}"
+def _said(words: Words, name: str, **facts: object) -> str:
+    return str(words["evidence"][name]).format(**facts)
+
+
+def _head(number: str, head: str, words: Words) -> Iterator[str]:
+    title = _said(words, "title", number=number)
     yield title
     yield "=" * len(title)
     yield ""
     yield head
-    yield "Dit overzicht bevat geen inhoud van het verzoek en geen naam of adres van de betrokkene."
+    yield _said(words, "without")
 
 
 def _came(record: ClientRecord, case: Case, words: Words, labels: Mapping[str, str]) -> Iterator[str]:
-    yield from _title("Wat er kwam")
-    yield f"Ontvangen: {_moment(case.received, words)}, {words['channels'].get(case.channel, case.channel)}"
-    yield f"Het gaat om: {', '.join(labels.get(kind, kind) for kind in case.kinds) or 'nog niet beoordeeld'}"
-    yield f"Stand: {words['states'][case.state]}; identiteit: {words['identity'][case.identity]}"
+    yield from _title(_said(words, "came"))
+    channel = words["channels"].get(case.channel, case.channel)
+    kinds = ", ".join(labels.get(kind, kind) for kind in case.kinds) or words["not_judged"]
+    yield _said(words, "received", when=f"{_moment(case.received, words)}, {channel}")
+    yield _said(words, "about", kinds=kinds)
+    yield _said(words, "state", state=words["states"][case.state], identity=words["identity"][case.identity])
     for seen in record.messages:
         if seen.case == case.number:
             role = words["roles"].get(seen.role, seen.role)
-            yield f"- {_moment(seen.received, words)}  {role}  {seen.message_id or 'zonder Message-ID'}"
+            yield f"- {_moment(seen.received, words)}  {role}  {seen.message_id or _said(words, 'no_id')}"
 
 
 def _promised(case: Case, dates: Terms, words: Words) -> Iterator[str]:
-    yield from _title("Wat is beloofd")
-    yield f"Vier weken (privacyverklaring):      {long_date(dates.promise.isoformat(), words)}"
-    yield f"Dertig dagen (privacyverklaring):    {long_date(dates.statement_term.isoformat(), words)}"
-    yield f"Een maand (AVG, artikel 12 lid 3):   {long_date(dates.legal_limit.isoformat(), words)}"
-    if dates.extended_to:
-        yield f"Verlengd tot (AVG, artikel 12 lid 3): {long_date(dates.extended_to.isoformat(), words)}"
+    yield from _title(_said(words, "promised"))
+    told = {"promise": dates.promise, "statement": dates.statement_term, "limit": dates.legal_limit}
+    told |= {"extended": dates.extended_to} if dates.extended_to else {}
+    yield from (_said(words, name, day=long_date(day.isoformat(), words)) for name, day in told.items())
     if case.ended and not case.is_open:
         day = case.ended.date()
-        kept = "binnen" if day <= (dates.extended_to or dates.legal_limit) else "na"
-        took = (day - case.received.date()).days
-        yield f"Afgehandeld op {long_date(day.isoformat(), words)}, na {took} {'dag' if took == 1 else 'dagen'}:"
-        yield f"{kept} de wettelijke termijn en {'binnen' if day <= dates.promise else 'na'} de beloofde vier weken."
+        took = in_days((day - case.received.date()).days, words)
+        yield _said(words, "ended", day=long_date(day.isoformat(), words), took=took)
+        yield _said(words, "in_law" if day <= (dates.extended_to or dates.legal_limit) else "past_law")
+        yield _said(words, "in_promise" if day <= dates.promise else "past_promise")
 
 
 def _done(case: Case, words: Words) -> Iterator[str]:
-    yield from _title("Wat is gedaan")
+    yield from _title(_said(words, "done"))
     for event in case.events:
         yield f"{event.at.isoformat(timespec='seconds')}  {words['events'].get(event.event, event.event)}"
         if event.event in OWNERS_REASON:
-            yield f"    reden: {event.reason}"
+            yield f"    {_said(words, 'reason', reason=event.reason)}"
 
 
 def _letters(record: ClientRecord, case: Case, words: Words) -> Iterator[str]:
     letters = [one for one in record.letters if one.case == case.number and one.audience == "person"]
     if not letters:
         return
-    yield from _title("Brieven aan de betrokkene")
+    yield from _title(_said(words, "letters"))
     for letter in letters:
-        when = f" op {_moment(letter.settled, words)}" if letter.settled else ""
+        when = f", {_moment(letter.settled, words)}" if letter.settled else ""
         name = words["letters"].get(letter.letter, letter.letter)
         yield f"{name}: {words['letter_states'][letter.state]}{when}"
         yield f"    {letter.message_id}"
         answer = _answer_of_server(case, letter)
         if answer:
-            yield f"    de mailserver: {answer}"
+            yield f"    {_said(words, 'server', answer=answer)}"
 
 
 def _answer_of_server(case: Case, letter: QueuedLetter) -> str:
@@ -93,36 +97,35 @@ def _answer_of_server(case: Case, letter: QueuedLetter) -> str:
     return next(found, letter.reason).removeprefix(TOOK_IT)
 
 
-def _chain(case: Case) -> Iterator[str]:
+def _chain(case: Case, words: Words) -> Iterator[str]:
     """The events as they were chained, and how anybody can check that none was changed, added or left out."""
-    yield from _title("De keten")
-    yield "Elke gebeurtenis draagt de hash van de vorige. Zo controleert u dat er later niets is veranderd:"
-    yield "neem de regel na 'tekst', zonder regeleinde, en bereken de SHA-256 ervan (sha256sum). De uitkomst is de"
-    yield "regel 'hash' eronder, en staat aan het begin van de volgende tekst. De eerste begint met het nummer."
+    yield from _title(_said(words, "chain"))
+    yield from _said(words, "check").strip().split("\n")
     previous = case.number
     for place, event in enumerate(case.events, start=1):
         yield ""
-        yield f"gebeurtenis {place}"
-        yield f"tekst {chain_text(event, previous)}"
-        yield f"hash  {event.hash}"
+        yield _said(words, "event", place=place)
+        yield f"{words['evidence']['text']} {chain_text(event, previous)}"
+        yield f"{words['evidence']['hash']} {event.hash}"
         previous = event.hash
 
 
 def evidence_of_erased(line: Closed, words: Words, labels: Mapping[str, str], head: str) -> Iterator[str]:
     """Yield what is left of an erased case."""
-    yield from _head(line.number, head)
-    yield from _title("Wat er van deze zaak is bewaard")
-    yield "De betrokkene is op eigen verzoek gewist. Bewaard zijn alleen het nummer, de soort, de datums en de afloop."
-    yield f"Het ging om: {', '.join(labels.get(kind, kind) for kind in line.kinds)}"
-    yield f"Ontvangen: {long_date(line.received, words)}"
-    yield f"Afgehandeld: {long_date(line.ended, words) or 'onbekend'}"
-    yield f"Afloop: {', '.join(_outcome(one, words, labels) for one in line.outcome.split(', '))}"
-    yield f"Gewist: {long_date(line.erased, words) or 'onbekend'}"
-    yield from _title("Wat is gedaan")
+    yield from _head(line.number, head, words)
+    yield from _title(_said(words, "kept"))
+    yield _said(words, "erased_all")
+    nothing = _said(words, "not_known")
+    yield _said(words, "about", kinds=", ".join(labels.get(kind, kind) for kind in line.kinds))
+    yield _said(words, "received", when=long_date(line.received, words))
+    yield _said(words, "handled", day=long_date(line.ended, words) or nothing)
+    yield _said(words, "outcome", outcome=", ".join(_outcome(one, words, labels) for one in line.outcome.split(", ")))
+    yield _said(words, "erased", day=long_date(line.erased, words) or nothing)
+    yield from _title(_said(words, "done"))
     yield from (f"{at}  {words['events'].get(event, event)}" for at, event in line.steps)
-    yield from _title("De keten")
-    yield "De teksten van de keten zijn gewist. De laatste hash, om een eerder gemaakt overzicht mee te controleren:"
-    yield line.seal or "onbekend"
+    yield from _title(_said(words, "chain"))
+    yield _said(words, "sealed")
+    yield line.seal or nothing
 
 
 def _outcome(text: str, words: Words, labels: Mapping[str, str]) -> str:

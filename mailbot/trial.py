@@ -189,8 +189,9 @@ def evidence_of(
     number: str, register: Register, furnished: House, settings: config.Settings, now: datetime
 ) -> Iterator[str]:
     """Return the same of a register in hand; `now` is when it is said to be made."""
-    head = f"Gemaakt voor {settings.organisation.name} op {now:%d-%m-%Y om %H:%M} door mailbot {__version__}."
     words = furnished.templates.words["nl"]
+    facts = {"name": settings.organisation.name, "at": f"{now:%d-%m-%Y %H:%M}", "version": __version__}
+    head = words["evidence"]["made"].format(**facts)
     labels = _dutch_labels(furnished) | words["kinds"]
     line = owner.erased(register, number)
     if line is not None and register.case(number.upper()) is None:

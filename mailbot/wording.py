@@ -69,6 +69,7 @@ FORMS = {  # the sections whose texts are filled in, and with what
     "gaps": "messages folder number",
     "report": "year count all first last",
     "replies": "number what",
+    "evidence": "number when kinds state identity day took reason answer place outcome name at version",
 }
 NAMES = {  # what must be named in a section, because a text of this program asks for it
     "count": "days messages",
@@ -77,6 +78,9 @@ NAMES = {  # what must be named in a section, because a text of this program ask
     "gaps": "unseen folder backup",
     "report": "promise statement_term law open late year median of_all other_kinds months columns calendar due_promise"
     " due_law about_state about_kind about_month about_answered",
+    "evidence": "title without came promised letters kept done chain received about state no_id promise statement "
+    "limit extended ended in_law past_law in_promise past_promise reason server check event text hash "
+    "erased_all handled outcome erased not_known sealed made ",
 }
 
 
