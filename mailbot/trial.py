@@ -20,6 +20,7 @@ from mailbot.evidence import evidence as case_evidence
 from mailbot.evidence import evidence_of_erased
 from mailbot.examples import Compared, compare, summary
 from mailbot.house import House, desk_of, furnish
+from mailbot.perform import settle_letters
 from mailbot.plan import NotifyOwner, Plan, SendLetter
 from mailbot.purge import Judging, survey
 from mailbot.record import letter_of, notice_of
@@ -271,8 +272,6 @@ def digest_text(explicit: str | None) -> str:
 
 async def send_digest(explicit: str | None) -> None:
     """Queue the digest of this moment and send what is owed to the owner."""
-    from mailbot.perform import settle_letters  # noqa: PLC0415
-
     daemon = app.open_app(config.load(explicit), daemon=False)
     now = daemon.world.now()
     if not queue_digest(daemon.world, now, now, anyway=True):
