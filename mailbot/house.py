@@ -17,7 +17,7 @@ from mailbot.client import QueuedLetter
 from mailbot.config import Settings
 from mailbot.ending import Ending
 from mailbot.errors import OwnerMustFix
-from mailbot.letters import Sender, Templates, compose, processors, texts
+from mailbot.letters import Sender, Templates, compose
 from mailbot.limits import Limits
 from mailbot.message import Reading, read
 from mailbot.phrases import Phrases
@@ -25,6 +25,8 @@ from mailbot.policy import Policy
 from mailbot.record import Desk
 from mailbot.rules import Rules
 from mailbot.rules import parse as parse_rules
+from mailbot.templates import parse as parse_templates
+from mailbot.templates import processors, texts
 from mailbot.understanding import Reader
 from mailbot.warnings import Ladder
 
@@ -64,7 +66,7 @@ def furnish(settings: Settings, rules_to_try: str = "") -> House:
     labels = {kind.name: kind.labels for kind in rules.kinds} if rules else {}
     templates = _attempt(
         problems,
-        lambda: Templates.parse(data.files("templates", settings.overrides.templates), labels, holders),
+        lambda: parse_templates(data.files("templates", settings.overrides.templates), labels, holders),
         "templates",
     )
     if ladder and templates:

@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mailbot import data
-from mailbot.letters import Sender, Templates, compose, processors, sample_letter
+from mailbot.letters import Sender, Templates, compose
 from mailbot.rules import parse
+from mailbot.templates import parse as parse_templates
+from mailbot.templates import processors, sample_letter
 
 GOLDEN = Path(__file__).with_name("golden")
 SENDER = Sender("KosterNET", "info@kosternet.nl", "https://autoriteitpersoonsgegevens.nl/", "geert@kosternet.example")
@@ -16,7 +18,7 @@ def templates() -> Templates:
     texts = data.texts("rules")
     rules = parse(data.phrases(texts))
     labels = {kind.name: kind.labels for kind in rules.kinds}
-    return Templates.parse(data.files("templates"), labels, processors(texts["processors.toml"]))
+    return parse_templates(data.files("templates"), labels, processors(texts["processors.toml"]))
 
 
 def letters():

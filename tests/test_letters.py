@@ -12,7 +12,9 @@ from mailbot import data
 from mailbot.client import QueuedLetter
 from mailbot.errors import OwnerMustFix
 from mailbot.html import visible
-from mailbot.letters import Templates, compose, sample_letter
+from mailbot.letters import compose
+from mailbot.templates import parse as parse_templates
+from mailbot.templates import sample_letter
 
 ALL = dict(golden.letters())
 ABOUT_KINDS = dict(golden.about_kinds())
@@ -115,14 +117,14 @@ def test_a_template_with_an_unknown_name_stops_the_start_with_its_file():
     files = data.files("templates")
     files["nl/acknowledgement.txt"] += b"\n{{ telefoonnummer }}\n"
     with pytest.raises(OwnerMustFix, match=r"nl/acknowledgement\.txt.*telefoonnummer"):
-        Templates.parse(files, {})
+        parse_templates(files, {})
 
 
 def test_a_template_cannot_reach_outside():
     files = data.files("templates")
     files["nl/acknowledgement.txt"] = b"{{ ''.__class__.__mro__ }}"
     with pytest.raises(OwnerMustFix, match="acknowledgement"):
-        Templates.parse(files, {})
+        parse_templates(files, {})
 
 
 def said(letter, *kinds, language="nl", **facts):
@@ -171,11 +173,11 @@ def test_a_mistake_in_what_is_said_about_a_kind_stops_the_start_with_its_place()
     files = data.files("templates")
     files["nl/kinds.toml"] = files["nl/kinds.toml"].replace(b"{{ day(invoices_until) }}", b"{{ day(invoice_until) }}")
     with pytest.raises(OwnerMustFix, match=r"outcome_done\.txt: .*invoice_until"):
-        Templates.parse(files, TEMPLATES.labels, TEMPLATES.processors)
+        parse_templates(files, TEMPLATES.labels, TEMPLATES.processors)
 
 
 def test_words_the_owner_needs_are_missed_at_the_start():
     files = data.files("templates")
     files["nl/words.toml"] = files["nl/words.toml"].replace(b"[states]", b"[toestanden]")
     with pytest.raises(OwnerMustFix, match=r"nl/words\.toml: there is no \[states\]"):
-        Templates.parse(files, TEMPLATES.labels, TEMPLATES.processors)
+        parse_templates(files, TEMPLATES.labels, TEMPLATES.processors)

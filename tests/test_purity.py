@@ -10,7 +10,7 @@ CORE = (
     "message header parts quotes lines forms html echo rules language classify likeness examples case client"
     " deadlines warnings plan policy answerable decide record casework intake due digest ending letters blocks tokens"
     " links clicks phrases authentic evidence report page views large folders index office tables wording errors"
-    " limits"
+    " limits templates"
 ).split()
 FORBIDDEN = set(
     "os socket asyncio pathlib subprocess time random secrets imapclient aiosmtplib tinydb apscheduler click rich"
