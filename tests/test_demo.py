@@ -19,4 +19,6 @@ def test_the_month_is_played_and_everything_the_index_names_is_there(tmp_path):
     assert named == {one for one in named if (out / one).is_file()}
     wanted = ("digest", "notice-warning", "notice-review", "extended", "outcome-done", "objection-founded")
     assert [one for one in wanted if f"-{one}.html" not in index] == []
+    evidence = (out / "evidence-KN-2026-0001.txt").read_text(encoding="utf-8")
+    assert "kopie verwijderd" in evidence, "the copy of the document goes once it was seen"
     assert "register" in {path.name for path in out.iterdir()}

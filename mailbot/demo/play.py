@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
-from mailbot import config, owner
+from mailbot import config, data, owner
 from mailbot.app import App, open_app
 from mailbot.data import HERE
 from mailbot.demo import leave, part
@@ -185,7 +185,8 @@ def _raw(stage: Stage, mail: Mapping[str, Any]) -> bytes:
         message["In-Reply-To"] = _letter_to(stage, mail["from"])
     message.set_content(mail["text"])
     if "attachment" in mail:
-        message.add_attachment(b"\x89PNG a drawing", "image", "png", filename=mail["attachment"])
+        drawing = 2 * data.files("templates")["pictures/identity-nl.png"]  # as large as a photograph, not as a logo
+        message.add_attachment(drawing, "image", "png", filename=mail["attachment"])
     return message.as_bytes()
 
 
