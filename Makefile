@@ -40,7 +40,7 @@ test: lint
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 golden: setup-test
-	$(BIN)/python tests/golden.py
+	PYTHONPATH=. $(BIN)/python tests/golden.py
 
 # make bench  how fast and how small, beside other ways in the same run: some seven minutes (docs/performance.md)
 bench: setup-test
