@@ -299,6 +299,7 @@ class App:
             return
         self.settings, self.house = settings, house
         self.world.composed, self.world.retry = house.composed, house.limits.retry
+        self.world.envelope_from = envelope_from(settings)
         self.world.desk = desk_of(settings, house, self.world.register.key)
         LOG.info("the configuration was reloaded")
 
@@ -308,6 +309,11 @@ class App:
         await self.world.imap.call(self.world.imap.mailbox.close)
         self.world.imap.close()
         self.world.register.close()
+
+
+def envelope_from(settings: Settings) -> str:
+    """Return whom a bounce of our letters goes to; "" hides them, as configured (RFC 5321, 4.5.5)."""
+    return "" if settings.smtp.empty_envelope_sender else settings.organisation.address
 
 
 def clock(settings: Settings) -> Callable[[], datetime]:
@@ -339,7 +345,7 @@ def open_app(
         now=now or clock(settings),
         desk=desk_of(settings, house, register.key),
         retry=house.limits.retry,
-        envelope_from="" if settings.smtp.empty_envelope_sender else settings.organisation.address,
+        envelope_from=envelope_from(settings),
     )
     if told is not None:
         world.told = told

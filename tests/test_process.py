@@ -19,7 +19,7 @@ from fixtures.house import ZONE, mail, opened, settings_for, turn
 from test_daemon import ROOT, UNIT, started
 from test_daemon import written as configured
 
-from mailbot import due
+from mailbot import config, data, due
 from mailbot.client import LetterState
 from mailbot.errors import TryLater
 from mailbot.outbox import AFTER_DOT
@@ -236,3 +236,18 @@ def test_a_job_of_the_scheduler_is_only_a_nudge():
         ["grep", "-lr", "--include=*.py", "add_job", str(ROOT / "mailbot")], capture_output=True, text=True, check=True
     )
     assert users.stdout.split() == [str(ROOT / "mailbot" / "app.py")]
+
+
+async def test_a_reload_puts_the_limits_and_the_envelope_in_force_too(tmp_path):
+    before = config.Settings(register=config.RegisterSettings(str(tmp_path / "register")))
+    app = opened(before)
+    assert (app.world.retry.give_up, app.world.envelope_from) == (timedelta(days=4), before.organisation.address)
+    text = data.texts("rules")["limits.toml"].replace("give_up_days = 4", "give_up_days = 9")
+    own = tmp_path / "rules"
+    own.mkdir()
+    (own / "limits.toml").write_text(text, encoding="utf-8")
+    organisation = replace(before.organisation, address="privacy@kosternet.example")
+    app.reload = lambda: replace(before, organisation=organisation, overrides=config.Overrides(rules=str(own)))
+    app._reload()
+    assert (app.world.retry.give_up, app.world.envelope_from) == (timedelta(days=9), "privacy@kosternet.example")
+    await app.close()
