@@ -152,6 +152,7 @@ def context_of(queued: QueuedLetter, sender: Sender, templates: Templates) -> di
         "gap": partial(wording.gap, words=words),
         "words": words,
         "to_owner": queued.audience == "owner",
+        "notice": queued.letter,
         "invoices_until": f"{queued.queued.year + INVOICE_YEARS}-12-31",
         "processors": [one.told(queued.language) for one in templates.processors],
     }
