@@ -96,7 +96,7 @@ def notices(found: Iterable[Warned]) -> Iterator[NotifyOwner]:
     A breach has a notice of its own, since its hours run; so has each sort of notice that rules/warnings.toml names.
     """
     groups: dict[tuple[str, str], list[Warned]] = {}
-    for one in sorted(found, key=lambda one: one.pressing):
+    for one in sorted(found, key=lambda one: (one.pressing, one.mark)):
         groups.setdefault((one.tell, one.mark if one.alone else ""), []).append(one)
     for (tell, _), group in groups.items():
         rows = [one.row for one in group]
