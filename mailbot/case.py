@@ -77,7 +77,6 @@ TABLE: Mapping[str, Moves] = {
     "recognised": Moves({State.REVIEW: State.OPEN, **_stays(*OPENED)}),
     "kinds_corrected": Moves({State.REVIEW: State.OPEN, **_stays(*OPENED)}),
     "not_a_request": Moves(dict.fromkeys(RUNNING, State.NO_REQUEST)),
-    "authorisation_asked": Moves(_stays(*RUNNING)),
     "identity_asked": Moves(_stays(*RUNNING)),
     "identity_received": Moves(_stays(*RUNNING)),
     "identity_confirmed": Moves(_stays(*RUNNING)),

@@ -173,7 +173,7 @@ def _said(templates: Templates, context: Mapping[str, Any], outcome: str, kind: 
 def _defaults() -> dict[str, Any]:
     """Facts every letter may rely on; what is not given is empty, what is unknown to this list is an error."""
     empty = (
-        "number reason subject address behalf letter received promise statement_term legal_limit extended_to note"
+        "number reason subject address behalf letter received promise legal_limit extended_to"
         " unreadable automatic until organisation channel reply what suspended_to suspended_since state"
     )
     none: dict[str, Any] = {"actions": [], "kinds": [], "sub_kinds": [], "evidence": [], "sure": 0}

@@ -158,12 +158,15 @@ def _tried(templates: Templates) -> Iterator[str]:
 
 
 def texts(templates: Templates) -> Iterator[str]:
-    """Yield what our letters to persons say: each with its sample, and about every kind, in its language."""
+    """Yield what our letters to persons say: each with its sample, and about every kind, in its language.
+
+    The reason is left out: those are the owner's words, and he may write the sample's very own.
+    """
     for (letter, language), template in templates.letters.items():
         if template.audience == "person":
             sample = sample_letter(letter, language, template)
             for kinds in (template.sample.get("kinds", []), *([kind] for kind in templates.labels)):
-                about = replace(sample, facts={**sample.facts, "kinds": kinds})
+                about = replace(sample, facts={**sample.facts, "kinds": kinds, "reason": ""})
                 with suppress(OwnerMustFix, TemplateError):  # not every letter can be about every kind
                     yield template.body.render(context_of(about, EXAMPLE, templates))
 
