@@ -291,7 +291,7 @@ def test_one_module_sends_and_one_addresses():
     assert {path.stem for path in root.glob("*.py") if "outbox.send(" in path.read_text(encoding="utf-8")} == {
         "perform"
     }
-    # letters makes samples and export the page that goes into an archive: neither is queued in any register.
-    assert calls["QueuedLetter"] == {"record", "letters", "export"}
+    # templates makes samples and export the page that goes into an archive: neither is queued in any register.
+    assert calls["QueuedLetter"] == {"record", "templates", "export"}
     source = (root / "record.py").read_text(encoding="utf-8")
     assert source.count("to=record.address") == source.count('audience="person"') == 1
