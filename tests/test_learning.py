@@ -63,7 +63,7 @@ def test_an_example_is_judged_as_its_mail_was(kinds):
 
 
 def test_a_watched_rule_can_be_tried_on_the_examples_before_it_counts():
-    example = Example("d", Clock()(), "", "graag de haring weg", ("erasure",), (), "nl")
+    example = Example("d", Clock()(), "", "de haring zwemt in zee", ("erasure",), (), "nl")
     rule = (
         '[class.herring]\nnl = "haring"\n[[rule]]\nid = "x"\nkind = "erasure"\nall = ["herring"]\nweight = 0.9\n'
         "watch = true\n"
