@@ -13,7 +13,7 @@ from math import exp
 
 from mailbot import language
 from mailbot.header import Address
-from mailbot.likeness import ANY
+from mailbot.likeness import Looks
 from mailbot.message import Message
 from mailbot.rules import Rules, Sentence, Spoken, all_spoken, sentences
 
@@ -79,11 +79,11 @@ def classify(message: Message, rules: Rules) -> Verdict:
     evidence = [*_evidence(spoke), *_articles(f"{message.subject}\n{text}", rules)]
     told = {one.rule.sets for one in spoke if one.rule.sets and not one.rule.watch}
     automatic = _automatic(message, text, rules)
-    looks = rules.likeness.chances(said)
-    evidence += _likeness(looks, said, rules)
+    looks = rules.likeness.looks(said)
+    evidence += _likeness(looks.kinds, said, rules)
     heard = _weighed(_of_letter(evidence, text, rules), told, rules)
     named = _named(evidence)
-    scores = _together(heard, looks, rules, named | (set(looks) if _formal(text) else set()))
+    scores = _together(heard, looks.kinds, rules, named | (set(looks.kinds) if _formal(text) else set()))
     return _verdict(message, text, rules, scores, _chance(heard, looks, rules), evidence, told, automatic)
 
 
@@ -92,7 +92,7 @@ LIKENESS = "likeness"  # the id under which the second opinion stands in the evi
 
 def _likeness(looks: Mapping[str, float], said: Sequence[Sentence], rules: Rules) -> list[Evidence]:
     """Return the second opinion as evidence: which kinds the text looks like, and the words that spoke most for it."""
-    like = {name: chance for name, chance in looks.items() if name != ANY and chance >= rules.thresholds.review_kind}
+    like = {name: chance for name, chance in looks.items() if chance >= rules.thresholds.review_kind}
     telling = rules.likeness.telling(said, like)
     return [
         Evidence(f"{LIKENESS}-{name}", telling[name], name, round(chance, 2), counts=False)
@@ -116,20 +116,19 @@ def _together(
         mean = (1 - share) * heard + share * (look or 0.0)
         return max(mean, limits.kind) if heard >= limits.sure else mean
 
-    return {name: together(name) for name in {*scores, *looks} - {ANY}}
+    return {name: together(name) for name in {*scores, *looks}}
 
 
-def _chance(scores: Mapping[str, float], looks: Mapping[str, float], rules: Rules) -> float:
+def _chance(scores: Mapping[str, float], looks: Looks, rules: Rules) -> float:
     """Return how sure it is that something is asked: the surest rule, the likest kind and whether it asks at all.
 
     The weights were fitted on mails that neither rules nor lessons had seen. Where hardly a rule spoke the owner is
     asked at most: the lessons never decide alone. Without lessons for a kind its rules stand for all three.
     """
     limits, heard = rules.thresholds, max(scores.values(), default=0.0)
-    new = max((score for name, score in scores.items() if name not in looks), default=0.0)
-    likest = max((chance for name, chance in looks.items() if name != ANY), default=0.0)
-    weight = limits.heard * heard + limits.likest * max(likest, new) + limits.asks * max(looks.get(ANY, 0.0), new)
-    chance = 1 / (1 + exp(limits.doubt - weight)) if heard or looks else 0.0
+    new = max((score for name, score in scores.items() if name not in looks.kinds), default=0.0)
+    weight = limits.heard * heard + limits.likest * max(looks.likest, new) + limits.asks * max(looks.asks, new)
+    chance = 1 / (1 + exp(limits.doubt - weight)) if heard or looks.kinds else 0.0
     return chance if heard >= limits.least else min(chance, (limits.review + limits.request) / 2)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ANY = "any"  # the last name: whether it asks for anything at all
 LETTERS = 4  # of a word at a time
+SOME = 0.8  # what the most telling sentences count beside the whole text, for whether anything is asked
 NEAR = 3  # sentences that are judged together: a request is made in fewer
 SENTENCES = 80  # of one text that are judged: a longer one has said it by then
 REMEMBERED = 50_000  # words whose weights are kept added up
@@ -41,6 +42,15 @@ class Weights(msgspec.Struct, forbid_unknown_fields=True):
     words: dict[str, tuple[int, ...]]
     classes: dict[str, tuple[int, ...]]
     together: dict[str, dict[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What a text looks like, each from 0 to 1. Without weights it looks like nothing."""
+
+    kinds: Mapping[str, float] = field(default_factory=dict)
+    likest: float = 0.0
+    asks: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,19 +79,22 @@ class Likeness:
             },
         )
 
-    def chances(self, said: Sequence["Sentence"]) -> dict[str, float]:
-        """Return how much the text looks like a request of each kind, and of any, from 0 to 1.
+    def looks(self, said: Sequence["Sentence"]) -> Looks:
+        """Return how much the text looks like a request: of each kind, of the likest kind, and of any at all.
 
-        Half of it is the whole text and half its most telling sentences, so that a long story does not drown a request.
+        Of a kind half is the whole text and half its most telling sentences. Whether anything is asked is told by these
+        sentences nearly alone: a long story must not drown a request.
         """
         if not self.names or not said:
-            return {}
+            return Looks()
         parts = [self._sentence(one) for one in said[:SENTENCES]]
         whole = self._chance(parts)
         near = parts if 1 < len(parts) <= NEAR else []
         windows = [[part] for part in near] or [parts[at : at + NEAR] for at in range(max(len(parts) - NEAR + 1, 0))]
-        best = [whole, *(self._chance(window) for window in windows)]
-        return {name: (whole[place] + max(one[place] for one in best)) / 2 for place, name in enumerate(self.names)}
+        best = [max(row) for row in zip(whole, *(self._chance(window) for window in windows), strict=True)]
+        *likes, asks = (SOME * most + (1 - SOME) * all_ for most, all_ in zip(best, whole, strict=True))
+        kinds = {name: (most + all_) / 2 for name, most, all_ in zip(self.names[:-1], best, whole, strict=False)}
+        return Looks(kinds, max(likes), asks)
 
     def telling(self, said: Sequence["Sentence"], names: Iterable[str], most: int = 4) -> dict[str, str]:
         """Return for each of these kinds the words that spoke most for it, in the order they stand."""

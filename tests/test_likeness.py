@@ -9,7 +9,7 @@ from likeness import lessons
 from mailbot import data
 from mailbot.classify import LIKENESS, classify
 from mailbot.errors import OwnerMustFix
-from mailbot.likeness import ANY, Likeness
+from mailbot.likeness import ANY, Likeness, Looks
 from mailbot.message import Message
 from mailbot.rules import LIKENESS_FILE, parse, sentences
 
@@ -17,8 +17,8 @@ FILES = data.phrases(data.texts("rules"))
 RULES = parse(FILES)
 
 
-def chances(text):
-    return RULES.likeness.chances(sentences(text, RULES.classes))
+def looks(text):
+    return RULES.likeness.looks(sentences(text, RULES.classes))
 
 
 def test_the_weights_were_made_from_the_lessons_that_are_here():
@@ -41,19 +41,19 @@ def test_every_kind_the_rules_know_has_lessons():
     ],
 )
 def test_a_text_in_other_words_looks_like_its_kind(text, kind):
-    found = chances(text)
-    assert max((name for name in found if name != ANY), key=found.get) == kind
-    assert found[ANY] > 0.5
+    found = looks(text)
+    assert max(found.kinds, key=found.kinds.get) == kind
+    assert found.asks > 0.5
 
 
 def test_business_looks_like_nothing():
-    assert chances("Kunnen jullie morgen de nieuwe printer aansluiten?")[ANY] < 0.5
+    assert looks("Kunnen jullie morgen de nieuwe printer aansluiten?").asks < 0.5
 
 
 def test_a_request_in_the_middle_of_a_story_is_not_drowned():
     story = "We waren op vakantie in Drenthe. Het regende elke dag. De kinderen vonden het prachtig. "
     asked = "Verwijder alsjeblieft mijn account en al mijn gegevens. "
-    assert chances(story + asked + story)["erasure"] > 2 * chances(story)["erasure"]
+    assert looks(story + asked + story).asks > 2 * looks(story).asks
 
 
 def test_the_opinion_is_shown_with_the_words_that_spoke_most():
@@ -65,7 +65,7 @@ def test_the_opinion_is_shown_with_the_words_that_spoke_most():
 
 def test_without_the_file_the_rules_speak_alone():
     rules = parse({name: text for name, text in FILES.items() if name != LIKENESS_FILE})
-    assert rules.likeness.chances(sentences("Wis mijn gegevens.", rules.classes)) == {}
+    assert rules.likeness.looks(sentences("Wis mijn gegevens.", rules.classes)) == Looks()
     assert classify(Message("0" * 64, written="Ik wil dat u mijn gegevens verwijdert."), rules).kinds == ("erasure",)
 
 
@@ -78,7 +78,7 @@ def test_an_opinion_costs_no_more_than_its_text_is_long():
     def spent(length):
         said = sentences("mijn gegevens xyzzy wissen " * length, RULES.classes)
         started = time.process_time()
-        RULES.likeness.chances(said)
+        RULES.likeness.looks(said)
         return time.process_time() - started
 
     spent(100)
@@ -86,5 +86,5 @@ def test_an_opinion_costs_no_more_than_its_text_is_long():
 
 
 def test_nothing_said_is_no_opinion():
-    assert RULES.likeness.chances([]) == {}
-    assert Likeness().chances(sentences("hallo", RULES.classes)) == {}
+    assert RULES.likeness.looks([]) == Looks()
+    assert Likeness().looks(sentences("hallo", RULES.classes)) == Looks()

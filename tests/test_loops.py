@@ -285,7 +285,7 @@ LETTERS = {
     name: letter for name, letter in golden.letters() if not name.startswith("nl-notice") and "digest" not in name
 }
 # Short sentences are not known as ours (`Uw bezwaar is gegrond.`), so the owner may be asked: no letter goes out.
-DOUBTFUL = {"nl-objection_founded", "en-objection_founded", "en-export_readme"}
+DOUBTFUL = {"nl-objection_founded", "en-objection_founded", "en-export_readme", "nl-export_readme"}
 READER = furnish(Settings(Organisation("KosterNET", US, (), OWNER))).reader
 
 
