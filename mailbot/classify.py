@@ -83,7 +83,9 @@ def classify(message: Message, rules: Rules) -> Verdict:
     evidence += _likeness(looks.kinds, said, rules)
     heard = _weighed(_of_letter(evidence, text, rules), told, rules)
     named = _named(evidence)
-    scores = _together(heard, looks.kinds, rules, named | (set(looks.kinds) if _formal(text) else set()))
+    scores = _together(
+        heard, looks.kinds, rules, named | (set(looks.kinds) if _formal(text) or "reminder" in told else set())
+    )
     return _verdict(message, text, rules, scores, _chance(heard, looks, rules), evidence, told, automatic)
 
 
@@ -106,7 +108,8 @@ def _together(
     """Return the mean of what the rules and the lessons say of each kind; a kind without lessons has only its rules.
 
     A sum of the rules that is sure makes its kind count, whatever the lessons say. Of the plain kinds the lessons count
-    for little: those of a formal letter, which cites every right there is, and those that are named by their article.
+    for little: those of a formal letter, which cites every right there is, those that are named by their article, and
+    those of a reminder, which complains by the way.
     """
     limits = rules.thresholds
 
