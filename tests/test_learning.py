@@ -65,7 +65,7 @@ def test_an_example_is_judged_as_its_mail_was(kinds):
 def test_a_watched_rule_can_be_tried_on_the_examples_before_it_counts():
     example = Example("d", Clock()(), "", "de haring zwemt in zee", ("erasure",), (), "nl")
     rule = (
-        '[class.herring]\nnl = "haring"\n[[rule]]\nid = "x"\nkind = "erasure"\nall = ["herring"]\nweight = 0.9\n'
+        '[class.herring]\nnl = "haring"\n[[rule]]\nid = "x"\nkind = "erasure"\nall = ["herring"]\nweight = 0.95\n'
         "watch = true\n"
     )
     from mailbot import data  # noqa: PLC0415 - here alone
@@ -146,7 +146,7 @@ async def test_a_correction_is_kept_compared_and_erased_with_the_client(mail_use
     own = tmp_path / "own"
     own.mkdir()
     (own / "own.toml").write_text(
-        '[[rule]]\nid = "x"\nkind = "erasure"\nall = ["data|personal_data"]\nweight = 0.9\n'
+        '[[rule]]\nid = "x"\nkind = "erasure"\nall = ["data|personal_data"]\nweight = 0.95\n'
         'matches = ["al mijn persoonsgegevens"]\n'
     )
     shown = CliRunner().invoke(mailbot, ["classify", "--compare", "--json", "--rules", str(own), "--config", config])
