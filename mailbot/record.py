@@ -13,7 +13,7 @@ from datetime import datetime
 from mailbot.case import ENDS, Case, Event, Illegal, open_case, record
 from mailbot.client import ClientRecord, Filing, LetterState, QueuedLetter, SeenMessage
 from mailbot.deadlines import working_days_between
-from mailbot.decide import Delivery
+from mailbot.decide import NOBODY, Delivery
 from mailbot.examples import corrected
 from mailbot.links import Link, Occasion, offered
 from mailbot.message import Message
@@ -95,7 +95,9 @@ def with_event(before: ClientRecord, number: str, event: Event) -> ClientRecord:
     if changed == before.cases:
         return before
     letters = tuple(_dropped(one, event) if one.case == number else one for one in before.letters)
-    return replace(before, cases=changed, letters=letters)
+    # Whom the owner has seen once is known at this address: asked again, no papers (GDPR 12(6); promises, section 3).
+    known = before.on_file or (event.event == "identity_confirmed" and not before.address.endswith(NOBODY))
+    return replace(before, cases=changed, letters=letters, on_file=known)
 
 
 def _with(case: Case, event: Event) -> Case:

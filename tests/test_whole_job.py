@@ -145,17 +145,22 @@ async def test_older_mail_is_registered_from_the_date_the_owner_sets(mail_user, 
     assert abs(case.received - old) < timedelta(seconds=2)
 
 
-async def test_a_client_on_file_is_not_asked_for_papers(mail_user, smtp, tmp_path):
+async def test_whom_the_owner_has_seen_once_is_not_asked_for_papers_again(mail_user, smtp, tmp_path):
     settings = settings_for(mail_user, smtp.port, tmp_path)
     await turn(settings)
-    register = Register.open(tmp_path)
-    with register.transaction():
-        register.commit(replace(register.new_client("jan@example.nl"), on_file=True))
     mail_user.deliver(mail(ACCESS, subject="inzage"))
     await turn(settings)
-    (letter,) = smtp.to("jan@example.nl")
-    assert letter["X-Mailbot"] == "acknowledgement"
-    assert "paspoort" not in letter.as_string()
+    register = owner.open_register(settings)
+    number = next(owner.cases(register, only_open=True))["number"]
+    owner.say(register, number, Word("identity"), desk_of(settings), datetime.now(UTC))
+    register.close()
+    mail_user.deliver(mail("Ik wil dat u al mijn gegevens verwijdert.", subject="weg ermee"))
+    mail_user.deliver(mail("Ik wil dat u al mijn gegevens verwijdert.", sender="Piet <piet@example.org>"))
+    await turn(settings)
+    first, second = smtp.to("jan@example.nl")
+    assert (first["X-Mailbot"], second["X-Mailbot"]) == ("identity", "acknowledgement")
+    assert "paspoort" not in second.as_string()
+    assert smtp.to("piet@example.org")[0]["X-Mailbot"] == "identity"
 
 
 async def test_a_refused_letter_is_told_to_the_owner_and_never_offered_again(mail_user, smtp, tmp_path):
