@@ -126,7 +126,7 @@ def _chance(scores: Mapping[str, float], looks: Looks, rules: Rules) -> float:
     """Return how sure it is that something is asked: the surest rule, the likest kind and whether it asks at all.
 
     The weights were fitted on mails that neither rules nor lessons had seen. Where hardly a rule spoke the owner is
-    asked at most, and where one is sure he is asked at least: the lessons never decide alone. Without lessons for a
+    asked at most, unless the lessons leave no doubt; where a rule is sure he is asked at least. Without lessons for a
     kind its rules stand for all three.
     """
     limits, heard = rules.thresholds, max(scores.values(), default=0.0)
@@ -134,7 +134,8 @@ def _chance(scores: Mapping[str, float], looks: Looks, rules: Rules) -> float:
     weight = limits.heard * heard + limits.likest * max(looks.likest, new) + limits.asks * max(looks.asks, new)
     chance = 1 / (1 + exp(limits.doubt - weight)) if heard or looks.kinds else 0.0
     low = limits.review if heard >= limits.sure else 0.0
-    high = 1.0 if heard >= limits.least else (limits.review + limits.request) / 2
+    sure = heard >= limits.least or min(looks.likest, looks.asks) >= limits.alone
+    high = 1.0 if sure else (limits.review + limits.request) / 2
     return min(max(chance, low), high)
 
 

@@ -99,7 +99,8 @@ class Thresholds:
     kind: float = 0.48
     review_kind: float = 0.45
     likeness: float = 0.67  # what looking like the lessons weighs beside the rules, for each kind
-    least: float = 0.3  # what the rules must have heard before anything is acknowledged
+    least: float = 0.3  # what the rules must have heard before anything is acknowledged ...
+    alone: float = 0.93  # ... unless the likest kind and the look of a request are both at least this
     sure: float = 0.92  # from here the rules alone make a kind count, and ask the owner at least
     likeness_formal: float = 0.1  # the same in a formal letter, which cites every right there is
     heard: float = 2.6  # whether anything is asked: the surest rule,
