@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from math import exp
+from math import exp, log
 
 from mailbot import language
 from mailbot.header import Address
@@ -79,9 +79,9 @@ def classify(message: Message, rules: Rules) -> Verdict:
     evidence = [*_evidence(spoke), *_articles(f"{message.subject}\n{text}", rules)]
     told = {one.rule.sets for one in spoke if one.rule.sets and not one.rule.watch}
     automatic = _automatic(message, text, rules)
-    looks = rules.likeness.looks(said)
-    evidence += _likeness(looks.kinds, said, rules)
     heard = _weighed(_of_letter(evidence, text, rules), told, rules)
+    looks = rules.likeness.looks(said, 0.0 if heard else _enough(rules))
+    evidence += _likeness(looks.kinds, said, rules)
     named = _named(evidence)
     scores = _together(
         heard, looks.kinds, rules, named | (set(looks.kinds) if _formal(text) or "reminder" in told else set())
@@ -120,6 +120,12 @@ def _together(
         return max(mean, limits.kind) if heard >= limits.sure else mean
 
     return {name: together(name) for name in {*scores, *looks}}
+
+
+def _enough(rules: Rules) -> float:
+    """Return how much a text must ask, where no rule spoke, before the owner could be asked whatever its kind."""
+    limits = rules.thresholds
+    return (limits.doubt + log(limits.review / (1 - limits.review)) - limits.likest) / limits.asks
 
 
 def _chance(scores: Mapping[str, float], looks: Looks, rules: Rules) -> float:

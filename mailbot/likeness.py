@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
 from math import exp, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -29,6 +29,7 @@ SENTENCES = 80  # of one text that are judged: a longer one has said it by then
 REMEMBERED = 50_000  # words whose weights are kept added up
 WORDS = re.compile(r"[a-z]+")
 
+T = TypeVar("T")
 Pull = tuple[tuple[float, ...], float]  # what a word adds for each name, and to the length
 
 
@@ -79,19 +80,21 @@ class Likeness:
             },
         )
 
-    def looks(self, said: Sequence["Sentence"]) -> Looks:
+    def looks(self, said: Sequence["Sentence"], enough: float = 0.0) -> Looks:
         """Return how much the text looks like a request: of each kind, of the likest kind, and of any at all.
 
         Of a kind half is the whole text and half its most telling sentences. Whether anything is asked is told by these
-        sentences nearly alone: a long story must not drown a request.
+        sentences nearly alone: a long story must not drown a request. A text that asks less than `enough` is not looked
+        at for its kinds: most mail asks nothing, and one sum costs less than thirteen.
         """
         if not self.names or not said:
             return Looks()
-        parts = [self._sentence(one) for one in said[:SENTENCES]]
+        pulls = [self._sentence(one) for one in said[:SENTENCES]]
+        if enough and (asks := self._asks(pulls)) < enough:
+            return Looks(asks=asks)
+        parts = [(self._sum(words), self._sum(classes)) for words, classes in pulls]
         whole = self._chance(parts)
-        near = parts if 1 < len(parts) <= NEAR else []
-        windows = [[part] for part in near] or [parts[at : at + NEAR] for at in range(max(len(parts) - NEAR + 1, 0))]
-        best = [max(row) for row in zip(whole, *(self._chance(window) for window in windows), strict=True)]
+        best = [max(row) for row in zip(whole, *(self._chance(window) for window in _windows(parts)), strict=True)]
         *likes, asks = (SOME * most + (1 - SOME) * all_ for most, all_ in zip(best, whole, strict=True))
         kinds = {name: (most + all_) / 2 for name, most, all_ in zip(self.names[:-1], best, whole, strict=False)}
         return Looks(kinds, max(likes), asks)
@@ -110,11 +113,23 @@ class Likeness:
         spoke = {word: _total(weights for weights, _ in pulls if weights) for word, pulls in stood.items()}
         return {name: _most(spoke, self.names.index(name), most) for name in names}
 
-    def _sentence(self, one: "Sentence") -> tuple[Pull, Pull]:
-        return (
-            self._sum(self._word(word) for word in sorted(set(one.words)) if word.isalpha()),
-            self._sum(self._classes(one.meant())),
-        )
+    def _sentence(self, one: "Sentence") -> tuple[list[Pull], list[Pull]]:
+        words = (self._word(word) for word in sorted(set(one.words)) if word.isalpha())
+        return [pull for pull in words if pull[1]], list(self._classes(one.meant()))
+
+    def _asks(self, pulls: Sequence[tuple[list[Pull], list[Pull]]]) -> float:
+        """Return what `looks` says of any request at all, by its one sum."""
+        parts = [[(sum(w[-1] for w, _ in side), sum(more for _, more in side)) for side in pair] for pair in pulls]
+
+        def chance(window: Sequence[list[tuple[float, float]]]) -> float:
+            total = self.bias[-1]
+            for side in (0, 1):
+                weight, length = sum(part[side][0] for part in window), sum(part[side][1] for part in window)
+                total += weight / sqrt(length) if length else 0.0
+            return 1 / (1 + exp(-max(-30.0, min(30.0, total))))
+
+        whole = chance(parts)
+        return SOME * max(whole, *(chance(window) for window in _windows(parts)), 0.0) + (1 - SOME) * whole
 
     def _classes(self, names: Sequence[str]) -> Iterator[Pull]:
         """Yield what each class adds, and what two of them add by standing in one sentence."""
@@ -144,6 +159,13 @@ class Likeness:
                 scale = 1 / sqrt(length)
                 sums = tuple(one + weight * scale for one, weight in zip(sums, total, strict=True))
         return [1 / (1 + exp(-max(-30.0, min(30.0, one)))) for one in sums]
+
+
+def _windows(parts: Sequence[T]) -> list[Sequence[T]]:
+    """Cut a text into the stretches that are judged by themselves: three sentences, or one where there are no more."""
+    if len(parts) <= NEAR:
+        return [[part] for part in parts] if len(parts) > 1 else []
+    return [parts[at : at + NEAR] for at in range(len(parts) - NEAR + 1)]
 
 
 def _total(weights: Iterable[tuple[float, ...]]) -> tuple[float, ...]:

@@ -88,3 +88,12 @@ def test_an_opinion_costs_no_more_than_its_text_is_long():
 def test_nothing_said_is_no_opinion():
     assert RULES.likeness.looks([]) == Looks()
     assert Likeness().looks(sentences("hallo", RULES.classes)) == Looks()
+
+
+def test_what_asks_too_little_is_not_looked_at_for_its_kinds_and_the_verdict_is_the_same():
+    said = sentences("Kunnen jullie morgen de printer aansluiten? Wij zijn om negen uur open.", RULES.classes)
+    whole = RULES.likeness.looks(said)
+    short = RULES.likeness.looks(said, enough=0.9)
+    assert (short.kinds, short.likest) == ({}, 0.0)
+    assert short.asks == pytest.approx(whole.asks)
+    assert RULES.likeness.looks(said, enough=whole.asks / 2) == whole
