@@ -10,6 +10,7 @@ words, so a text costs one look-up a word; the sum is divided by its own length 
 """
 
 import re
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import nlargest
@@ -26,7 +27,7 @@ LETTERS = 4  # of a word at a time
 SOME = 0.8  # what the most telling sentences count beside the whole text, for whether anything is asked
 NEAR = 3  # sentences that are judged together: a request is made in fewer
 SENTENCES = 80  # of one text that are judged: a longer one has said it by then
-REMEMBERED = 50_000  # words whose weights are kept added up
+REMEMBERED = 5_000  # words whose weights are kept added up: 3 MB
 WORDS = re.compile(r"[a-z]+")
 
 T = TypeVar("T")
@@ -60,9 +61,10 @@ class Likeness:
 
     names: tuple[str, ...] = ()
     bias: tuple[float, ...] = ()
-    words: Mapping[str, Pull] = field(default_factory=dict)
+    words: Mapping[str, bytes] = field(default_factory=dict)  # as steps: twenty thousand tuples of floats are 9 MB
     classes: Mapping[str, Pull] = field(default_factory=dict)
     together: Mapping[str, Mapping[str, Pull]] = field(default_factory=dict)  # of two classes in one sentence
+    unit: float = 0.0
     known: dict[str, Pull] = field(default_factory=dict)
 
     @classmethod
@@ -72,12 +74,13 @@ class Likeness:
         return cls(
             found.names,
             found.bias,
-            {piece: _pull(steps, found.unit) for piece, steps in found.words.items()},
+            {piece: array("h", steps).tobytes() for piece, steps in found.words.items()},
             {name: _pull(steps, found.unit) for name, steps in found.classes.items()},
             {
                 name: {other: _pull(steps, found.unit) for other, steps in others.items()}
                 for name, others in found.together.items()
             },
+            found.unit,
         )
 
     def looks(self, said: Sequence["Sentence"], enough: float = 0.0) -> Looks:
@@ -142,7 +145,8 @@ class Likeness:
     def _word(self, word: str) -> Pull:
         found = self.known.get(word)
         if found is None:
-            found = self._sum(self.words[piece] for piece in pieces(word) if piece in self.words)
+            steps = (self.words[piece] for piece in pieces(word) if piece in self.words)
+            found = self._sum(_pull(array("h", one), self.unit) for one in steps)
             if len(self.known) < REMEMBERED:
                 self.known[word] = found
         return found
@@ -183,6 +187,6 @@ def pieces(word: str) -> list[str]:
     return [whole, *dict.fromkeys(whole[at : at + LETTERS] for at in range(len(whole) - LETTERS + 1))]
 
 
-def _pull(steps: tuple[int, ...], unit: float) -> Pull:
+def _pull(steps: Iterable[int], unit: float) -> Pull:
     rarity, *weights = (step * unit for step in steps)
     return tuple(rarity * weight for weight in weights), rarity * rarity
