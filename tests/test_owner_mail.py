@@ -361,7 +361,7 @@ async def test_an_answer_in_part_needs_what_stays_and_why(house):
 async def test_what_the_owner_calls_a_request_has_an_acknowledgement_laid_ready(mail_user, smtp, tmp_path):
     settings = settings_for(mail_user, smtp.port, tmp_path)
     await turn(settings)
-    mail_user.deliver(mail("Ik zou graag willen weten wie mijn gegevens heeft gezien. Dank."))
+    mail_user.deliver(mail("Ik vroeg me af of mijn oude spullen nog bij jullie staan. Misschien kunnen die weg?"))
     await turn(settings)
     mail_user.deliver(clicked(buttons(last_notice(smtp))["recognise"]))
     await turn(settings)
