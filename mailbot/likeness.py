@@ -1,15 +1,14 @@
 """How much a text looks like the lessons: invented mails whose kinds are known (bench/lessons).
 
 Owns the second opinion beside the rules: weights of words and of word classes, made by `bench/likeness.py` and kept as
-data in rules/likeness.json. Must never read a disk, never decide alone (the rules speak too, and a threshold decides),
-and never be made from anybody's real mail.
+data in rules/likeness.json. Must never read a disk, never decide (classify.py weighs it beside the rules), and never
+be made from anybody's real mail.
 
 Of a sentence count its words, its classes of words, and the pairs of classes in it that tell most. A word is known by
 itself and by every four letters in it, so a typing error, an ending or a compound still counts. Weights add up over
 words, so a text costs one look-up a word; the sum is divided by its own length and made a chance.
 """
 
-import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,6 @@ SOME = 0.8  # what the most telling sentences count beside the whole text, for w
 NEAR = 3  # sentences that are judged together: a request is made in fewer
 SENTENCES = 80  # of one text that are judged: a longer one has said it by then
 REMEMBERED = 5_000  # words whose weights are kept added up: 3 MB
-WORDS = re.compile(r"[a-z]+")
 
 T = TypeVar("T")
 Pull = tuple[tuple[float, ...], float]  # what a word adds for each name, and to the length

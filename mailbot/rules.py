@@ -79,12 +79,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class KindOfRequest:
-    """One kind: its policy and its names. `identity` is never or policy; `clock_hours` runs beside the case."""
+    """One kind: its policy and its names. `identity` is never or policy."""
 
     name: str
     identity: str = "policy"
     urgent: bool = False
-    clock_hours: int = 0
     order: int = 50
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -233,7 +232,6 @@ def _kind(name: str, table: Mapping[str, Any]) -> KindOfRequest:
         name=name.removeprefix("kinds/").removesuffix(".toml"),
         identity=table.get("identity", "policy"),
         urgent=bool(table.get("urgent", False)),
-        clock_hours=int(table.get("clock_hours", 0)),
         order=int(table.get("order", 50)),
         labels=dict(table.get("label", {})),
     )

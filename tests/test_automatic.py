@@ -54,27 +54,27 @@ async def asked_and_answered(mail_user, smtp, tmp_path):
     return settings, number, identity
 
 
-async def test_every_bounce_of_our_letter_is_tied_to_its_case_and_told_once(mail_user, smtp, tmp_path):
+async def record_after(samples, mail_user, smtp, tmp_path):
+    """The client's record once all of these came back for the letter that was sent."""
     settings, number, identity = await asked_and_answered(mail_user, smtp, tmp_path)
-    for sample in BACK:
+    for sample in samples:
         mail_user.deliver(raw(sample, identity).replace(b"KN-2026-0001", number.encode()))
     await turn(settings)
     app = opened(settings)
     record = app.world.register.client("jan@example.nl")
     await app.close()
+    return record
+
+
+async def test_every_bounce_of_our_letter_is_tied_to_its_case_and_told_once(mail_user, smtp, tmp_path):
+    record = await record_after(BACK, mail_user, smtp, tmp_path)
     bounces = [event for event in record.cases[0].events if event.event == "bounced"]
     assert len(bounces) == len(BACK)
     assert [one.letter for one in record.letters] == ["identity", "notice_bounce"]  # told once, whatever comes back
 
 
 async def test_what_did_not_come_back_is_not_told_as_if_it_did(mail_user, smtp, tmp_path):
-    settings, number, identity = await asked_and_answered(mail_user, smtp, tmp_path)
-    for sample in NOT_BACK:
-        mail_user.deliver(raw(sample, identity).replace(b"KN-2026-0001", number.encode()))
-    await turn(settings)
-    app = opened(settings)
-    record = app.world.register.client("jan@example.nl")
-    await app.close()
+    record = await record_after(NOT_BACK, mail_user, smtp, tmp_path)
     assert [one.letter for one in record.letters] == ["identity"]
     assert len(list(record.cases)) == 1
 
